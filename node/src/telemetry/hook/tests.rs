@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::super::receiver_tests::{Answer, Got, Receiver, hmac_of, ok};
 use super::*;
-use crate::engine::testing::{certified, certified_without_the_last, served, shared};
+use crate::engine::testing::{Late, certified, certified_without_the_last, served, shared};
 
 const QUICK: Pace = Pace {
     settle: Duration::from_millis(5),
@@ -25,6 +25,27 @@ async fn node(count: usize) -> (TempDir, EngineHandle, Store) {
         .collect();
     let (home, engine, store) = certified(EngineSettings::default(), &events);
     let engine = served(engine);
+    begin(&engine).await;
+    (home, engine, store)
+}
+
+/// The same, of which the last vote is not heard yet: with it every record changes.
+async fn late_node(count: usize) -> (TempDir, EngineHandle, Late) {
+    let settings = EngineSettings {
+        changed_outbox: vec![HOOK_CHANGED],
+        ..EngineSettings::default()
+    };
+    let events: Vec<_> = (0..count)
+        .map(|n| event("blueprint_tagged", &format!("v{n}")))
+        .collect();
+    let (home, late) = certified_without_the_last(settings, &events);
+    let engine = shared(late.engine.clone(), late.now);
+    begin(&engine).await;
+    (home, engine, late)
+}
+
+/// The first certified event is the next to be told.
+async fn begin(engine: &EngineHandle) {
     engine
         .outbox(OutboxChange {
             add: vec![row_for(HOOK, 0..0)],
@@ -32,7 +53,6 @@ async fn node(count: usize) -> (TempDir, EngineHandle, Store) {
         })
         .await
         .unwrap();
-    (home, engine, store)
 }
 
 fn hook(receiver: &Receiver, engine: &EngineHandle, store: &Store, secret: Option<&str>) -> Hook {
@@ -68,15 +88,21 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
         .unwrap_or_else(|_| panic!("{what} does not come true"));
 }
 
+/// Lets a hook tell what it has to until something holds.
+async fn tell(hook: Hook, what: &str, holds: impl Fn() -> bool) {
+    let end = CancellationToken::new();
+    let task = tokio::spawn(hook.follow(end.clone()));
+    until(what, holds).await;
+    end.cancel();
+    task.await.unwrap();
+}
+
 #[tokio::test]
 async fn every_certified_event_is_told_once_in_order_and_signed() {
     let (_home, engine, store) = node(230).await;
     let receiver = Receiver::start(ok).await;
-    let end = CancellationToken::new();
-    let task = tokio::spawn(hook(&receiver, &engine, &store, Some("key")).follow(end.clone()));
-    until("all is told", || next(&store) == [230]).await;
-    end.cancel();
-    task.await.unwrap();
+    let hook = hook(&receiver, &engine, &store, Some("key"));
+    tell(hook, "all is told", || next(&store) == [230]).await;
     let got = receiver.got();
     let mut sequences = Vec::new();
     for request in &got {
@@ -121,11 +147,8 @@ async fn what_a_receiver_does_not_take_waits_and_is_told_when_it_does() {
         n => ok(n),
     })
     .await;
-    let end = CancellationToken::new();
-    let task = tokio::spawn(hook(&receiver, &engine, &store, None).follow(end.clone()));
-    until("all is told", || next(&store) == [3]).await;
-    end.cancel();
-    task.await.unwrap();
+    let hook = hook(&receiver, &engine, &store, None);
+    tell(hook, "all is told", || next(&store) == [3]).await;
     let got = receiver.got();
     assert_eq!(got.len(), 3);
     assert!(
@@ -143,49 +166,22 @@ async fn what_a_receiver_does_not_take_waits_and_is_told_when_it_does() {
 /// is what came.
 #[tokio::test]
 async fn what_is_sent_again_is_the_same_bytes_and_what_changed_meanwhile_a_delivery_of_its_own() {
-    let settings = EngineSettings {
-        changed_outbox: vec![HOOK_CHANGED],
-        ..EngineSettings::default()
-    };
-    let all: Vec<_> = (0..3)
-        .map(|n| event("blueprint_tagged", &format!("v{n}")))
-        .collect();
-    let (_home, mut late) = certified_without_the_last(settings, &all);
+    let (_home, engine, mut late) = late_node(3).await;
     let store = late.store.clone();
-    let engine = shared(late.engine.clone(), late.now);
-    engine
-        .outbox(OutboxChange {
-            add: vec![row_for(HOOK, 0..0)],
-            ..OutboxChange::default()
-        })
-        .await
-        .unwrap();
     let receiver = Receiver::start(|n| match n {
         0 | 1 => Answer::Now(StatusCode::INTERNAL_SERVER_ERROR, "", ""),
         n => ok(n),
     })
     .await;
-    let start = || {
-        let end = CancellationToken::new();
-        (
-            end.clone(),
-            tokio::spawn(hook(&receiver, &engine, &store, None).follow(end)),
-        )
-    };
-    let (end, task) = start();
-    until("it is sent", || !receiver.got().is_empty()).await;
-    end.cancel();
-    task.await.unwrap();
+    let hook = || hook(&receiver, &engine, &store, None);
+    tell(hook(), "it is sent", || !receiver.got().is_empty()).await;
     let before = receiver.got().len();
     late.hear();
-    let (end, task) = start();
     let is_told = || next(&store) == [3] && store.outbox(HOOK_CHANGED, 1).unwrap().is_empty();
-    until("all is told", || {
+    tell(hook(), "all is told", || {
         is_told() && store.outbox(HOOK_BODY, 1).unwrap().is_empty()
     })
     .await;
-    end.cancel();
-    task.await.unwrap();
 
     let got = receiver.got();
     let (correction, first) = got.split_last().unwrap();
@@ -226,31 +222,15 @@ async fn what_is_sent_again_is_the_same_bytes_and_what_changed_meanwhile_a_deliv
 
 #[tokio::test]
 async fn what_changed_before_it_was_told_is_told_once() {
-    let settings = EngineSettings {
-        changed_outbox: vec![HOOK_CHANGED],
-        ..EngineSettings::default()
-    };
-    let (_home, mut late) =
-        certified_without_the_last(settings, &[event("blueprint_tagged", "v1")]);
+    let (_home, engine, mut late) = late_node(1).await;
     let store = late.store.clone();
-    let engine = shared(late.engine.clone(), late.now);
-    engine
-        .outbox(OutboxChange {
-            add: vec![row_for(HOOK, 0..0)],
-            ..OutboxChange::default()
-        })
-        .await
-        .unwrap();
     late.hear();
     let receiver = Receiver::start(ok).await;
-    let end = CancellationToken::new();
-    let task = tokio::spawn(hook(&receiver, &engine, &store, None).follow(end.clone()));
-    until("all is told", || {
+    let hook = hook(&receiver, &engine, &store, None);
+    tell(hook, "all is told", || {
         next(&store) == [1] && store.outbox(HOOK_CHANGED, 1).unwrap().is_empty()
     })
     .await;
-    end.cancel();
-    task.await.unwrap();
     assert_eq!(receiver.got().len(), 1);
 }
 
@@ -266,11 +246,8 @@ async fn an_address_that_is_gone_is_left_alone_and_the_rest_is_kept() {
     forget(&engine, &store).await.unwrap();
     assert!(next(&store).is_empty());
     // set again: what was certified meanwhile is history
-    let end = CancellationToken::new();
-    let task = tokio::spawn(hook(&receiver, &engine, &store, None).follow(end.clone()));
-    until("it begins at the end", || next(&store) == [3]).await;
-    end.cancel();
-    task.await.unwrap();
+    let hook = hook(&receiver, &engine, &store, None);
+    tell(hook, "it begins at the end", || next(&store) == [3]).await;
     assert_eq!(receiver.got().len(), 1);
 }
 
