@@ -27,6 +27,4 @@ pub mod turns;
 pub mod view;
 
 #[cfg(test)]
-mod receiver_tests;
-#[cfg(test)]
-mod smtp_tests;
+mod tests;

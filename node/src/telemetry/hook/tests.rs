@@ -8,9 +8,9 @@ use ssid_engine::settings::EngineSettings;
 use ssid_protocol::testing::event;
 use tempfile::TempDir;
 
-use super::super::receiver_tests::{Answer, Got, Receiver, hmac_of, ok};
 use super::*;
 use crate::engine::testing::{Late, certified, certified_without_the_last, served, shared};
+use crate::telemetry::tests::receiver::{Answer, Got, Receiver, hmac_of, ok};
 
 const QUICK: Pace = Pace {
     settle: Duration::from_millis(5),

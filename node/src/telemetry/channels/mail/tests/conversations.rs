@@ -7,7 +7,7 @@ use ssid_protocol::id::UnixMillis;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::*;
+use super::super::*;
 use crate::telemetry::message::{Severity, Topic};
 
 /// What a server answers to a line, which it is the n-th recipient of this mail for; `None`: as

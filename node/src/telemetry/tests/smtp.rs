@@ -10,10 +10,10 @@ use serde_json::Value;
 use ssid_protocol::id::UnixMillis;
 use tempfile::TempDir;
 
-use super::channels::{Attempt, Http, Senders};
-use super::config::{Security, TelemetryConfig};
-use super::message::{Message, Severity, Topic};
-use super::secret::Secrets;
+use crate::telemetry::channels::{Attempt, Http, Senders};
+use crate::telemetry::config::{Security, TelemetryConfig};
+use crate::telemetry::message::{Message, Severity, Topic};
+use crate::telemetry::secret::Secrets;
 
 /// A running server; its end is the end of its standard input.
 struct Server {
@@ -31,7 +31,7 @@ impl Server {
         let Some(python) = std::env::var_os("SSID_TEST_SMTP_PYTHON") else {
             // not through the macro: what that writes is shown of failed tests only
             let why = "SSID_TEST_SMTP_PYTHON names no Python with aiosmtpd, so there is no SMTP server to mail to";
-            let _ = writeln!(std::io::stderr(), "SKIPPED: telemetry::smtp_tests: {why}");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: telemetry::tests::smtp: {why}");
             return None;
         };
         // relative names are meant from the root of the project, where `.ci/run` runs

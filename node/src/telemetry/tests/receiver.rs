@@ -16,30 +16,30 @@ use sha2::Sha256;
 use ssid_protocol::id::UnixMillis;
 use tempfile::TempDir;
 
-use super::channels::{Attempt, Http, Senders};
-use super::config::TelemetryConfig;
-use super::look::Places;
-use super::message::{Message, Names, Severity, Topic};
-use super::outbox_store::{FileRows, OutboxStore};
-use super::secret::Secrets;
-use super::service::TelemetryService;
-use super::trial::try_out;
-use super::view::{CheckView, EntryView};
 use crate::clock;
 use crate::config::{Channel, Notifications};
 use crate::place::Place;
 use crate::registry::paths::RegistryPaths;
+use crate::telemetry::channels::{Attempt, Http, Senders};
+use crate::telemetry::config::TelemetryConfig;
+use crate::telemetry::look::Places;
+use crate::telemetry::message::{Message, Names, Severity, Topic};
+use crate::telemetry::outbox_store::{FileRows, OutboxStore};
+use crate::telemetry::secret::Secrets;
+use crate::telemetry::service::TelemetryService;
+use crate::telemetry::trial::try_out;
+use crate::telemetry::view::{CheckView, EntryView};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Got {
-    pub(super) uri: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Got {
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// What a receiver computes of a signed request.
-pub(super) fn hmac_of(secret: &str, timestamp: &str, body: &[u8]) -> String {
+pub(crate) fn hmac_of(secret: &str, timestamp: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{timestamp}.").as_bytes());
     mac.update(body);
@@ -48,25 +48,25 @@ pub(super) fn hmac_of(secret: &str, timestamp: &str, body: &[u8]) -> String {
 
 /// A receiver: what it answers to its n-th request, and what it got.
 #[derive(Clone)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     answer: fn(usize) -> Answer,
     got: Arc<Mutex<Vec<Got>>>,
-    pub(super) place: String,
+    pub(crate) place: String,
 }
 
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Now(StatusCode, &'static str, &'static str),
     /// The same, so long after the question.
     After(Duration),
     Never,
 }
 
-pub(super) fn ok(_: usize) -> Answer {
+pub(crate) fn ok(_: usize) -> Answer {
     Answer::Now(StatusCode::OK, "ok", "")
 }
 
 impl Receiver {
-    pub(super) async fn start(answer: fn(usize) -> Answer) -> Self {
+    pub(crate) async fn start(answer: fn(usize) -> Answer) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = format!("http://{}", listener.local_addr().unwrap());
         let receiver = Self {
@@ -79,7 +79,7 @@ impl Receiver {
         receiver
     }
 
-    pub(super) fn got(&self) -> Vec<Got> {
+    pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }
 }
