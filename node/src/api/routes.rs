@@ -1,7 +1,7 @@
 //! What is asked where. Handlers read a snapshot and answer; they hold nothing between requests.
 
 mod anchors;
-mod consensus;
+pub(super) mod consensus;
 mod count;
 mod decide;
 mod divergences;

@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
+use serde::Deserialize;
 use ssid_engine::InstanceView;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, Round, SubjectId};
@@ -15,11 +16,15 @@ use ssid_protocol::record::Resolution;
 use ssid_protocol::vote::Phase;
 
 use super::paging::Paging;
+use super::search;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::lookup::beginning;
 use crate::api::names::{Named, resolve};
 use crate::view::{ConflictView, ConsensusCheck, Page, Problem, RecordView, by_event};
+
+/// Conflicts that one request looks at.
+pub(in crate::api) const LOOKED_AT: usize = 2000;
 
 /// The latest records first.
 pub(super) async fn history(
@@ -189,12 +194,24 @@ pub(super) async fn certificate(
     Ok(([(header::CONTENT_TYPE, "application/json")], text.await?))
 }
 
+/// Which conflicts are asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct WantedConflicts {
+    limit: Option<usize>,
+    before: Option<String>,
+    /// Only those with a candidate of a commit whose hash begins so.
+    commit: Option<String>,
+}
+
 /// Subjects in conflict, in order of their ids.
 pub(super) async fn conflicts(
     State(state): State<ApiState>,
-    paging: Result<Query<Paging>, QueryRejection>,
+    wanted: Result<Query<WantedConflicts>, QueryRejection>,
 ) -> Answer<Page<ConflictView>> {
-    let Query(paging) = paging?;
+    let Query(wanted) = wanted?;
+    let commit = wanted.commit.as_deref().map(search::commit).transpose()?;
+    let (limit, before) = (wanted.limit, wanted.before);
+    let paging = Paging { limit, before };
     let after = paging.before.as_ref().map(|text| text.parse::<SubjectId>());
     let after = after
         .transpose()
@@ -206,25 +223,37 @@ pub(super) async fn conflicts(
         .into_iter()
         .map(|(id, _)| id)
         .filter(|id| after.is_none_or(|after| *id > after));
-    // one more than asked for tells whether there is another page; what was decided meanwhile is
-    // not open
-    let mut items = Vec::new();
-    for id in subjects {
-        if items.len() > paging.limit() {
+    let (mut items, mut next, mut last) = (Vec::<ConflictView>::new(), None, None);
+    for (looked_at, id) in subjects.enumerate() {
+        // a commit that no candidate is of would ask for every conflict in one request: the answer
+        // names where to go on
+        if looked_at == LOOKED_AT {
+            next = last;
             break;
         }
+        last = Some(id);
+        // what was decided meanwhile is not open
         let Some(open) = state.known.engine.instance(id).await? else {
             continue;
         };
+        if commit.as_ref().is_some_and(|commit| !is_of(&open, commit)) {
+            continue;
+        }
+        // one more than asked for tells whether there is another page
+        if items.len() == paging.limit() {
+            next = items.last().map(|item| item.subject_id);
+            break;
+        }
         items.push(with_decisions(&state, open).await?);
     }
-    let more = items.len() > paging.limit();
-    items.truncate(paging.limit());
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|last| last.subject_id.to_string());
+    let next = next.map(|id| id.to_string());
     Ok(Json(Page { items, next }))
+}
+
+/// Whether a candidate is about a commit whose hash begins so.
+fn is_of(open: &InstanceView, commit: &str) -> bool {
+    let mut events = open.candidates.iter().filter_map(|c| c.event.as_ref());
+    events.any(|event| event.commit_hash.starts_with(commit))
 }
 
 /// One open subject, in conflict or not, by the start of its id.

@@ -159,7 +159,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         NONE,
         "an event's certificate, which verifies offline",
     ),
-    get("/v1/conflicts", PAGING, "subjects that wait for people"),
+    get(
+        "/v1/conflicts",
+        &["commit", "limit", "before"],
+        "subjects that wait for people",
+    ),
     get(
         "/v1/divergences",
         PAGING,

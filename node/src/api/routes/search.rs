@@ -59,25 +59,26 @@ impl Filter {
         let time = |name: &str, text: &Option<String>| {
             text.as_deref().map(|text| moment(name, text)).transpose()
         };
-        let commit = self.commit.as_deref().map(str::to_ascii_lowercase);
-        // asked here: it is compared as text, and what is no hash would silently find nothing
-        if commit
-            .as_ref()
-            .is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()))
-        {
-            return Err(Failure::bad_request(
-                "commit takes the beginning of a commit hash: hex digits",
-            ));
-        }
         Ok(Wanted {
             event_type: self.event_type.clone(),
             event_version: self.event_version.clone(),
-            commit,
+            commit: self.commit.as_deref().map(commit).transpose()?,
             member: member.map(|member| member.node_id),
             since: time("since", &self.since)?,
             until: time("until", &self.until)?,
         })
     }
+}
+
+/// The beginning of a commit hash, as events name commits.
+pub(super) fn commit(text: &str) -> Result<String, Failure> {
+    // asked here: it is compared as text, and what is no hash would silently find nothing
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Failure::bad_request(
+            "commit takes the beginning of a commit hash: hex digits",
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// `2026-11-29`, its first moment in UTC, or a time of RFC 3339.

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use ssid_engine::EngineStatus;
+use ssid_engine::{EngineStatus, InstanceView};
 use ssid_protocol::batch::{Statements, VerifiedBatch};
-use ssid_protocol::id::{MerkleHash, Sha256Hash, SubjectId, UnixMillis};
+use ssid_protocol::id::{MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis};
 use ssid_protocol::{merkle, testing};
-use ssid_storage::{AnchorRow, Changes, DivergenceRow};
+use ssid_storage::{AnchorRow, Changes, ConflictRow, DivergenceRow};
 use std::sync::Arc;
 use tokio::sync::watch;
 
+use super::routes::voted_on;
 use super::{accept, served, status};
+use crate::api::routes::consensus::LOOKED_AT;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn divergences_come_page_by_page_in_order_of_subject() {
@@ -52,6 +54,84 @@ async fn divergences_come_page_by_page_in_order_of_subject() {
     assert_eq!(item["own_hash"], own.event_hash().to_string());
     assert_eq!(item["own_commit_hash"], own.commit_hash);
     assert_eq!(item["found_at"], "1970-01-01T00:01:00Z");
+}
+
+/// Subjects in conflict since the beginning, as they are stored.
+fn in_conflict(ids: impl IntoIterator<Item = SubjectId>) -> Changes {
+    let row = ConflictRow {
+        since: UnixMillis(0),
+        round: Round::ZERO,
+    };
+    Changes {
+        conflicts: ids.into_iter().map(|id| (id, row)).collect(),
+        ..Changes::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_are_found_by_the_commit_of_a_candidate_page_by_page() {
+    let mut served = served(accept, false).await;
+    // 9 was decided meanwhile
+    let ids = [1, 2, 3, 9].map(|number| SubjectId([number; 32]));
+    served.writer.write(in_conflict(ids)).unwrap();
+    for view in [voted_on(1, 2), voted_on(2, 1), voted_on(3, 2)] {
+        let mut open = served.open.lock().unwrap();
+        open.insert(view.subject_id, view);
+    }
+    // the third is about a commit of the first, too
+    let shared = voted_on(1, 2).candidates[1].clone();
+    let mut third = voted_on(3, 2);
+    third.candidates.push(shared);
+    served.open.lock().unwrap().insert(third.subject_id, third);
+    let found = async |query: &str| {
+        let page = served.get(&format!("/v1/conflicts?{query}")).await;
+        let items = page["items"].as_array().unwrap().iter();
+        let id = |item: &Value| item["subject_id"].as_str().unwrap()[..2].to_owned();
+        let next = page["next"].as_str().map(|next| next[..2].to_owned());
+        (items.map(id).collect::<Vec<_>>(), next)
+    };
+    assert_eq!(found("").await.0, ["01", "02", "03"]);
+    assert_eq!(found("commit=0100001").await.0, ["01", "03"]);
+    assert_eq!(found("commit=0200000").await.0, ["02"]);
+    assert!(found("commit=0300002").await.0.is_empty());
+    let first = found("commit=01&limit=1").await;
+    assert_eq!(first, (vec!["01".to_owned()], Some("01".to_owned())));
+    let second = format!("commit=01&limit=1&before={}", SubjectId([1; 32]));
+    assert_eq!(found(&second).await, (vec!["03".to_owned()], None));
+    for wrong in ["commit=xyz", "commit="] {
+        let request = format!("GET /v1/conflicts?{wrong}");
+        assert_eq!(served.ask(&request, "").await.0, 400, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_looked_for_in_so_many_conflicts_a_request() {
+    let mut served = served(accept, false).await;
+    let id = |number: usize| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        SubjectId(id)
+    };
+    served
+        .writer
+        .write(in_conflict((0..=LOOKED_AT).map(id)))
+        .unwrap();
+    let last = InstanceView {
+        subject_id: id(LOOKED_AT),
+        ..voted_on(1, 1)
+    };
+    served.open.lock().unwrap().insert(last.subject_id, last);
+    let first = served.get("/v1/conflicts?commit=01").await;
+    let next = id(LOOKED_AT - 1).to_string();
+    assert_eq!(
+        (&first["items"], &first["next"]),
+        (&json!([]), &json!(next))
+    );
+    let path = format!("/v1/conflicts?commit=01&before={next}");
+    let second = served.get(&path).await;
+    let found = &second["items"][0]["subject_id"];
+    assert_eq!(found, &json!(id(LOOKED_AT).to_string()));
+    assert_eq!(second["next"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

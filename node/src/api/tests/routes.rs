@@ -78,7 +78,7 @@ async fn what_is_certified_is_shown_in_the_registrys_words_and_proven() {
 }
 
 /// What is voted on for a subject whose id is all that number, with so many candidates.
-fn voted_on(number: u8, candidates: usize) -> InstanceView {
+pub(super) fn voted_on(number: u8, candidates: usize) -> InstanceView {
     let candidate = |n| {
         let event = Event {
             commit_hash: format!("{number:02x}{n:05x}"),
