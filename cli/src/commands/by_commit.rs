@@ -44,12 +44,8 @@ pub(super) async fn conflicts(
     if !may_be_commit(name, &missing) {
         return Err(missing);
     }
-    let commit = name.to_ascii_lowercase();
-    let mut found: Page<ConflictView> = client.list(&["v1", "conflicts"], &[], MOST).await?;
-    found.items.retain(|conflict| {
-        let mut events = conflict.candidates.iter().filter_map(|c| c.event.as_ref());
-        events.any(|event| event.commit_hash.starts_with(&commit))
-    });
+    let query = [("commit", name.to_owned())];
+    let found: Page<ConflictView> = client.list(&["v1", "conflicts"], &query, MOST).await?;
     if found.items.is_empty() {
         return Err(missing);
     }

@@ -37,16 +37,23 @@ fn federation(request: &str) -> Answer {
     ];
     let whole =
         format!("GET /v1/events/{}:{}", "ab".repeat(32), "cd".repeat(32)).replace(':', "%3A");
-    if let Some((_, commit)) = request.split_once("commit=") {
-        let commit = commit.split('&').next().unwrap();
-        let fits = |one: &&Value| one["commit_hash"].as_str().unwrap().starts_with(commit);
-        return page(&events.iter().filter(fits).cloned().collect::<Vec<_>>());
+    let conflicts = [conflict(1, ALONE), conflict(2, SHARED), conflict(3, SHARED)];
+    let commit_of = |one: &Value| {
+        let event = one.pointer("/candidates/0/event").unwrap_or(one);
+        event["commit_hash"].as_str().unwrap().to_owned()
+    };
+    if let Some((path, commit)) = request.split_once("commit=") {
+        let commit = commit.split('&').next().unwrap().to_lowercase();
+        let all = if path.starts_with("GET /v1/conflicts?") {
+            &conflicts
+        } else {
+            &events
+        };
+        let fits = |one: &&Value| commit_of(one).starts_with(&commit);
+        return page(&all.iter().filter(fits).cloned().collect::<Vec<_>>());
     }
     match request {
         _ if request.replace(':', "%3A") == whole => (200, events[0].to_string()),
-        _ if request.starts_with("GET /v1/conflicts?") => {
-            page(&[conflict(1, ALONE), conflict(2, SHARED), conflict(3, SHARED)])
-        }
         _ if request.starts_with("GET /v1/nodes") => page(&[]),
         _ => missing("such thing"),
     }
