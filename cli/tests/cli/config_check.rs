@@ -4,14 +4,13 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{temp, well};
+use super::{init, temp, well};
 
 #[test]
 fn what_is_well_in_itself_and_does_nothing_is_told_and_is_no_error() {
     let dir = temp();
     let dir = dir.path();
-    let init = "init --data d --name Berlin --organization E";
-    well(dir, &init.split(' ').collect::<Vec<_>>());
+    well(dir, &init("Berlin", "d", &[]));
     let path = dir.join("d/federation_config.json");
     let kept = fs::read_to_string(&path).unwrap();
     let check = |change: &dyn Fn(&mut Value)| {

@@ -120,10 +120,7 @@ fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
     }
     let said = fails(dir.path(), &["status", "--json", "--data", "d"], 3, &[]);
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["code"], 3);
-    well(
-        dir.path(),
-        &["init", "--name", "A", "--organization", "B", "--data", "d"],
-    );
+    well(dir.path(), &init("A", "d", &[]));
     // a socket that a killed node left behind
     drop(std::os::unix::net::UnixListener::bind(dir.path().join("d/api.sock")).unwrap());
     fails(
@@ -143,30 +140,11 @@ fn without_a_node_commands_are_exit_3_and_say_what_to_do() {
 #[test]
 fn quiet_says_errors_only_and_documents_all_the_same() {
     let dir = temp();
-    let init = [
-        "-q",
-        "init",
-        "--name",
-        "A",
-        "--organization",
-        "B",
-        "--data",
-        "d",
-    ];
-    assert_eq!(well(dir.path(), &init), "");
-    fails(dir.path(), &init, 2, &["another directory"]);
+    let quiet = init("A", "d", &["-q"]);
+    assert_eq!(well(dir.path(), &quiet), "");
+    fails(dir.path(), &quiet, 2, &["another directory"]);
     assert!(well(dir.path(), &["-q", "card", "--data", "d"]).contains("node_id"));
-    let json = [
-        "-q",
-        "--json",
-        "init",
-        "--name",
-        "A",
-        "--organization",
-        "B",
-        "--data",
-        "e",
-    ];
+    let json = init("A", "e", &["-q", "--json"]);
     assert!(well(dir.path(), &json).contains("node_id"));
 }
 

@@ -17,7 +17,8 @@ mod making;
 mod offline;
 mod process;
 
-fn ssid(dir: &Path, args: &[impl AsRef<OsStr>]) -> Output {
+/// The program in `dir`, which is its home, with nothing of this process's settings.
+fn command(dir: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_"))
@@ -28,9 +29,26 @@ fn ssid(dir: &Path, args: &[impl AsRef<OsStr>]) -> Output {
         .args(args)
         .current_dir(dir)
         .env("XDG_DATA_HOME", dir)
-        .env("HOME", dir)
-        .output()
-        .unwrap()
+        .env("HOME", dir);
+    command
+}
+
+fn ssid(dir: &Path, args: &[impl AsRef<OsStr>]) -> Output {
+    command(dir, args).output().unwrap()
+}
+
+/// Makes the node `name` in the directory `data`.
+fn init<'a>(name: &'a str, data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let node = [
+        "init",
+        "--organization",
+        "Org",
+        "--name",
+        name,
+        "--data",
+        data,
+    ];
+    [&node[..], more].concat()
 }
 
 fn err(output: &Output) -> String {

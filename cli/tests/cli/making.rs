@@ -18,17 +18,7 @@ fn addresses_that_nobody_can_dial_are_refused_before_anything_is_made() {
             "leave /p2p out",
         ),
     ] {
-        let init = [
-            "init",
-            "--name",
-            "A",
-            "--organization",
-            "B",
-            "--data",
-            "d",
-            "--address",
-            address,
-        ];
+        let init = init("A", "d", &["--address", address]);
         fails(dir.path(), &init, 2, &[address, why]);
         assert!(!dir.path().join("d").exists(), "{address}");
     }
@@ -38,7 +28,7 @@ fn addresses_that_nobody_can_dial_are_refused_before_anything_is_made() {
 fn a_failed_init_leaves_nothing_and_a_repository_gets_its_folder() {
     let dir = temp();
     let dir = dir.path();
-    let init = ["init", "--name", "A", "--organization", "B", "--data", "d"];
+    let again = init("A", "d", &[]);
     let listed = || {
         let names = fs::read_dir(dir.join("d"))
             .unwrap()
@@ -47,9 +37,9 @@ fn a_failed_init_leaves_nothing_and_a_repository_gets_its_folder() {
         names.sort();
         names
     };
-    well(dir, &init);
+    well(dir, &again);
     let (key, before) = (fs::read(dir.join("d/voting.key")).unwrap(), listed());
-    fails(dir, &init, 2, &["voting.key", "another directory"]);
+    fails(dir, &again, 2, &["voting.key", "another directory"]);
     assert_eq!(
         (fs::read(dir.join("d/voting.key")).unwrap(), listed()),
         (key, before)
@@ -59,23 +49,13 @@ fn a_failed_init_leaves_nothing_and_a_repository_gets_its_folder() {
         fs::remove_file(dir.join("d").join(name)).unwrap();
     }
     let before = listed();
-    fails(dir, &init, 2, &["votes.journal", "together"]);
+    fails(dir, &again, 2, &["votes.journal", "together"]);
     assert_eq!(listed(), before);
 
     let repo = dir.join("repo");
     fs::create_dir_all(&repo).unwrap();
-    let data = [
-        "init",
-        "--name",
-        "A",
-        "--organization",
-        "B",
-        "--data",
-        "e",
-        "--repo",
-        repo.to_str().unwrap(),
-    ];
-    well(dir, &data);
+    let with_repo = init("A", "e", &["--repo", repo.to_str().unwrap()]);
+    well(dir, &with_repo);
     assert!(
         repo.join("07_governance_legal/federation_config.json")
             .exists()
@@ -85,21 +65,8 @@ fn a_failed_init_leaves_nothing_and_a_repository_gets_its_folder() {
 /// Three nodes and their cards in `dir`.
 fn three_nodes(dir: &Path) {
     for name in ["Berlin", "Paris", "Rome"] {
-        let address = "/dns4/node.example/tcp/4170";
-        well(
-            dir,
-            &[
-                "init",
-                "--name",
-                name,
-                "--organization",
-                "Org",
-                "--data",
-                name,
-                "--address",
-                address,
-            ],
-        );
+        let address = ["--address", "/dns4/node.example/tcp/4170"];
+        well(dir, &init(name, name, &address));
         fs::write(
             dir.join(format!("{name}.json")),
             well(dir, &["card", "--data", name]),
@@ -188,25 +155,14 @@ fn what_does_not_belong_together_is_refused() {
     let dir = temp();
     let dir = dir.path();
     three_nodes(dir);
-    let init = |name, data| {
-        [
-            "init",
-            "--organization",
-            "Org",
-            "--name",
-            name,
-            "--data",
-            data,
-        ]
-    };
-    fails(dir, &init("X", "Berlin"), 2, &["is there already"]);
+    fails(dir, &init("X", "Berlin", &[]), 2, &["is there already"]);
     fails(
         dir,
-        &[&init("X", "n")[..], &["--address", "berlin:4170"]].concat(),
+        &init("X", "n", &["--address", "berlin:4170"]),
         2,
         &["multiaddress", "/dns4/"],
     );
-    fails(dir, &init("", "n"), 2, &["--name"]);
+    fails(dir, &init("", "n", &[]), 2, &["--name"]);
     fails(dir, &create("Madrid"), 2, &["Madrid", "Berlin", "Paris"]);
     fails(
         dir,
@@ -226,7 +182,7 @@ fn what_does_not_belong_together_is_refused() {
     fs::write(dir.join("Rome.json"), &card).unwrap();
     well(dir, &create("Berlin"));
     fails(dir, &create("Berlin"), 2, &["not overwritten"]);
-    well(dir, &init("Oslo", "Oslo"));
+    well(dir, &init("Oslo", "Oslo", &[]));
     fails(
         dir,
         &["federation", "join", "genesis.json", "--data", "Oslo"],
@@ -257,20 +213,7 @@ fn keys_are_for_their_owner_and_may_have_a_passphrase() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = temp();
     let init = |data: &str, passphrase: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
-        command
-            .args([
-                "init",
-                "--name",
-                "A",
-                "--organization",
-                "B",
-                "--json",
-                "--data",
-                data,
-            ])
-            .current_dir(dir.path());
-        let output = command
+        let output = command(dir.path(), &init("A", data, &["--json"]))
             .env("SSID_KEY_PASSPHRASE", passphrase)
             .output()
             .unwrap();
@@ -300,18 +243,7 @@ fn tokens_in_addresses_are_for_their_owner_only() {
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
     let remote = "https://bot:s3cret@git.example.org/r.git";
-    let init = [
-        "init",
-        "--data",
-        "d",
-        "--name",
-        "B",
-        "--organization",
-        "E",
-        "--git-remote",
-        remote,
-    ];
-    well(dir.path(), &init);
+    well(dir.path(), &init("B", "d", &["--git-remote", remote]));
     let mode = fs::metadata(data.join("federation_config.json"))
         .unwrap()
         .permissions()
@@ -321,22 +253,9 @@ fn tokens_in_addresses_are_for_their_owner_only() {
     // a repository's files are read by others: nothing is made
     let repo = dir.path().join("r/07_governance_legal");
     fs::create_dir_all(&repo).unwrap();
-    let init = [
-        "init",
-        "--data",
-        "e",
-        "--repo",
-        "r",
-        "--name",
-        "B",
-        "--organization",
-        "E",
-        "--git-remote",
-        remote,
-    ];
     let said = fails(
         dir.path(),
-        &init,
+        &init("B", "e", &["--repo", "r", "--git-remote", remote]),
         2,
         &["--git-remote", "SSID_LOCAL_NODE_GIT_REMOTE"],
     );
