@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 mod config_check;
 mod documents;
+mod files;
+mod files_only;
 mod help;
 mod making;
 mod offline;

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod by_commit;
-mod files_only;
 mod hangup;
 mod near_type;
 mod node;

@@ -1,20 +1,16 @@
 //! Where no node runs and there is a repository: which command reads its files.
 
-use std::fs;
-
-use super::node::ssid;
+use super::*;
 
 #[test]
 fn who_asks_no_node_is_told_what_reads_the_repository() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let manifests = dir
         .path()
         .join("repo/24_meta_orchestration/registry/manifests");
     let run = |args: &[&str]| {
-        let mut command = ssid(&[args, &["--data", "none"]].concat());
-        let output = command.current_dir(dir.path()).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), said, output.stdout)
+        let output = ssid(dir.path(), &[args, &["--data", "none"]].concat());
+        (output.status.code(), err(&output), output.stdout)
     };
     let cases = [
         (["status", "--repo", "repo"].to_vec(), "--check-status"),

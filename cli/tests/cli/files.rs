@@ -1,37 +1,19 @@
 //! What stands in the place of a file that a command is given: pipes, devices, directories, sockets,
 //! and files without end. Nothing is waited for, nothing grows, and the file is named.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use super::*;
 
 /// How long a refusal may take on a machine that is busy.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
-fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ssid"));
-    for (name, _) in
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SSID_"))
-    {
-        command.env_remove(name);
-    }
-    command
-        .args(args)
-        .current_dir(dir)
-        .env("XDG_DATA_HOME", dir)
-        .env("HOME", dir)
-        .stdin(Stdio::null());
-    command
-}
-
 /// Runs a command, which must end by itself.
 fn run(dir: &Path, args: &[&str]) -> Output {
     let mut child = command(dir, args)
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -48,32 +30,13 @@ fn run(dir: &Path, args: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn well(dir: &Path, args: &[&str]) -> String {
-    let output = run(dir, args);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// A directory with a card, a genesis file, and what is none of either.
 fn scene() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in ["a", "b"] {
-        well(
-            dir.path(),
-            &[
-                "init",
-                "--data",
-                name,
-                "--name",
-                name,
-                "--organization",
-                "O",
-                "--address",
-                "/ip4/127.0.0.1/tcp/4170",
-            ],
-        );
+        let address = ["--address", "/ip4/127.0.0.1/tcp/4170"];
+        well(dir.path(), &init(name, name, &address));
         fs::write(
             at(&format!("{name}.json")),
             well(dir.path(), &["card", "--data", name]),
@@ -318,20 +281,8 @@ fn a_token_in_an_address_is_no_name() {
 fn members_whose_names_differ_by_case_only_are_refused() {
     let scene = scene();
     let dir = scene.path();
-    well(
-        dir,
-        &[
-            "init",
-            "--data",
-            "c",
-            "--name",
-            "A",
-            "--organization",
-            "O",
-            "--address",
-            "/ip4/127.0.0.1/tcp/4171",
-        ],
-    );
+    let address = ["--address", "/ip4/127.0.0.1/tcp/4171"];
+    well(dir, &init("A", "c", &address));
     fs::write(dir.join("c.json"), well(dir, &["card", "--data", "c"])).unwrap();
     let output = run(
         dir,
