@@ -69,13 +69,18 @@ impl Chain {
                 epoch: Epoch::ZERO,
                 source,
             })?;
-        Ok(Self {
+        Ok(Self::of_validated(genesis))
+    }
+
+    /// The chain of a genesis manifest that was validated when it was read.
+    pub fn of_validated(genesis: Manifest) -> Self {
+        Self {
             federation: genesis.federation_id(),
             hashes: BTreeSet::from([genesis.hash()]),
             genesis,
             later: Vec::new(),
             replaced: BTreeSet::new(),
-        })
+        }
     }
 
     /// Proves the manifest of the next epoch and takes it. If it is refused the chain stays as it

@@ -208,6 +208,13 @@ impl Epochs {
         self.by_number.get(&number)
     }
 
+    /// The key of whoever is a member in any of the epochs that are known.
+    pub fn key(&self, member: &NodeId) -> Option<&VerifyKey> {
+        let others = self.by_number.values().rev();
+        let mut contexts = std::iter::once(&self.current).chain(others);
+        contexts.find_map(|epoch| epoch.key(member))
+    }
+
     /// Another epoch is known from now on; the one that the node has entered stays. One that is
     /// known already is not replaced.
     pub fn add(&mut self, epoch: EpochContext) {

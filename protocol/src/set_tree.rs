@@ -9,7 +9,7 @@ mod tests;
 mod walk;
 
 pub use entries::{CertifiedEntry, EntrySet, LockEntry, SetError};
-pub use part::{Part, PartError, Prefix};
+pub use part::{Part, PartError, Prefix, PrefixError, SentPart};
 pub use walk::{Walk, WalkError};
 
 use crate::id::{SetHash, sha256};

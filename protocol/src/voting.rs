@@ -112,8 +112,6 @@ pub enum Input {
         /// The proposal as it was signed.
         proposal: Proposal,
     },
-    /// A polka of an earlier epoch, verified under that epoch's voters (rule 2).
-    EarlierPolka(Polka),
     /// A timer that was scheduled has run out.
     Timeout(Timer),
     /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`]. Its

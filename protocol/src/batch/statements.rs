@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
-use crate::id::MerkleHash;
+use crate::id::{Epoch, MerkleHash};
 use crate::merkle;
 use crate::ready::Ready;
 use crate::vote::{EpochClose, Proposal, Vote};
@@ -78,6 +78,16 @@ impl Statements {
             Self::Proposals(_) => Kind::Proposals,
             Self::Closes(_) => Kind::Closes,
             Self::Ready(_) => Kind::Ready,
+        }
+    }
+
+    /// The latest epoch that a vote, proposal or close of it is of; `None` of what names none.
+    pub fn latest_epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Votes(votes) => votes.iter().map(|vote| vote.epoch).max(),
+            Self::Proposals(proposals) => proposals.iter().map(|proposal| proposal.epoch).max(),
+            Self::Closes(closes) => closes.iter().map(|close| close.epoch).max(),
+            Self::Events(_) | Self::Heartbeat(_) | Self::Ready(_) => None,
         }
     }
 

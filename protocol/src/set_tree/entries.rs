@@ -1,12 +1,14 @@
 //! The entries of a set in their order, and the tree over them.
 
+use serde::{Deserialize, Serialize};
+
 use super::part::{Part, Prefix};
 use super::{CHILDREN, LEAF_ENTRIES, digit, inner_digest, leaf_digest};
-use crate::id::{Choice, SetHash, SubjectId};
+use crate::id::{Choice, ContentDigest, Epoch, EventHash, Round, SetHash, SubjectId};
 use crate::vote::RoundId;
 
 /// A subject that a voter holds a certificate for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CertifiedEntry {
     /// By which the set is ordered; one entry each.
     pub subject: SubjectId,
@@ -25,10 +27,18 @@ impl CertifiedEntry {
         bytes[32..].copy_from_slice(&self.choice.to_bytes());
         bytes
     }
+
+    /// What these bytes say.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        Self {
+            subject: subject_of(bytes),
+            choice: choice_at(bytes, 32),
+        }
+    }
 }
 
 /// A subject that a voter is locked on and holds no certificate for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockEntry {
     /// By which the set is ordered; one entry each.
     pub subject: SubjectId,
@@ -50,6 +60,34 @@ impl LockEntry {
         bytes[40..44].copy_from_slice(&self.at.round.0.to_be_bytes());
         bytes[44..].copy_from_slice(&self.choice.to_bytes());
         bytes
+    }
+
+    /// What these bytes say.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        Self {
+            subject: subject_of(bytes),
+            at: RoundId {
+                epoch: Epoch(u64::from_be_bytes(bytes_at(bytes, 32))),
+                round: Round(u32::from_be_bytes(bytes_at(bytes, 40))),
+            },
+            choice: choice_at(bytes, 44),
+        }
+    }
+}
+
+/// `K` bytes of an entry from a place on.
+fn bytes_at<const K: usize>(entry: &[u8], from: usize) -> [u8; K] {
+    let mut bytes = [0; K];
+    for (to, byte) in bytes.iter_mut().zip(entry.iter().skip(from)) {
+        *to = *byte;
+    }
+    bytes
+}
+
+fn choice_at(entry: &[u8], from: usize) -> Choice {
+    Choice {
+        event_hash: EventHash(bytes_at(entry, from)),
+        content_digest: ContentDigest(bytes_at(entry, from + 32)),
     }
 }
 
@@ -73,7 +111,7 @@ pub struct SetError(pub SubjectId);
 /// let theirs = EntrySet::of((0..40).rev().map(|i| entry(i).to_bytes()).collect()).unwrap();
 /// assert_eq!(ours.root(), theirs.root());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntrySet<const N: usize>(Vec<[u8; N]>);
 
 impl<const N: usize> EntrySet<N> {
@@ -142,11 +180,7 @@ impl<const N: usize> EntrySet<N> {
 
 /// The subject that an entry is of.
 pub(super) fn subject_of<const N: usize>(entry: &[u8; N]) -> SubjectId {
-    let mut id = [0; 32];
-    for (to, from) in id.iter_mut().zip(entry) {
-        *to = *from;
-    }
-    SubjectId(id)
+    SubjectId(bytes_at(entry, 0))
 }
 
 /// set(E, d) of the specification, for sorted entries with distinct subjects: no deeper than a

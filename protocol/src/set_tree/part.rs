@@ -1,13 +1,16 @@
 //! Parts of a set tree as they are served and checked: nothing of one is believed before its digest
 //! is the one that its parent, or the close, names.
 
+use serde::{Deserialize, Serialize};
+
 use super::entries::subject_of;
 use super::{CHILDREN, DIGITS, LEAF_ENTRIES, digit, inner_digest, leaf_digest};
 use crate::id::SetHash;
 
 /// The first hex digits of subject ids: a place in a set tree. Prefixes of one length are in order
 /// of what they cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "SentPrefix")]
 pub struct Prefix {
     /// The digits in front, zeros after.
     digits: [u8; 32],
@@ -62,6 +65,64 @@ impl Prefix {
     /// Whether an entry stands before all that it covers.
     pub(super) fn is_after(&self, entry: &[u8]) -> bool {
         entry < self.digits.as_slice() && !self.covers(entry)
+    }
+}
+
+/// A prefix as it arrives: nothing of it is checked.
+#[derive(Deserialize)]
+struct SentPrefix {
+    digits: [u8; 32],
+    len: u8,
+}
+
+/// A prefix of more than 64 digits, or with something behind its digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a place in a set tree is at most {DIGITS} hex digits, and zeros after them")]
+pub struct PrefixError;
+
+impl TryFrom<SentPrefix> for Prefix {
+    type Error = PrefixError;
+
+    fn try_from(SentPrefix { digits, len }: SentPrefix) -> Result<Self, PrefixError> {
+        let prefix = Self { digits, len };
+        let is_clear = |at: usize| digit(&digits, at) == 0;
+        if prefix.len() <= DIGITS && (prefix.len()..DIGITS).all(is_clear) {
+            Ok(prefix)
+        } else {
+            Err(PrefixError)
+        }
+    }
+}
+
+/// A part of a set tree as it is sent: bytes whose form nobody has looked at yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SentPart {
+    /// The entries under the prefix, one after the other.
+    Leaf(Vec<u8>),
+    /// The digests of the parts below.
+    Inner(Vec<SetHash>),
+}
+
+impl<const N: usize> From<&Part<N>> for SentPart {
+    fn from(part: &Part<N>) -> Self {
+        match part {
+            Part::Leaf(entries) => Self::Leaf(entries.as_flattened().to_vec()),
+            Part::Inner(children) => Self::Inner(children.to_vec()),
+        }
+    }
+}
+
+impl SentPart {
+    /// The part that it is in a tree of entries of `N` bytes; `None` if it has not the form of one.
+    pub fn read<const N: usize>(self) -> Option<Part<N>> {
+        match self {
+            Self::Leaf(bytes) => {
+                let (entries, rest) = bytes.as_chunks();
+                let is_whole = rest.is_empty() && entries.len() <= LEAF_ENTRIES;
+                is_whole.then(|| Part::Leaf(entries.to_vec()))
+            }
+            Self::Inner(children) => Some(Part::Inner(Box::new(children.try_into().ok()?))),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Roots of the specification's samples, parts that are none, and walks through other sets.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -37,7 +39,7 @@ fn walk(
     own: &EntrySet<{ CertifiedEntry::LEN }>,
     other: &EntrySet<{ CertifiedEntry::LEN }>,
 ) -> Result<(Vec<Entry>, usize), WalkError> {
-    let mut walk = Walk::new(own, other.len() as u64, other.root())?;
+    let mut walk = Walk::new(Arc::new(own.clone()), other.len() as u64, other.root())?;
     let mut asked = 0;
     while !walk.is_done() {
         let wanted = walk.wanted(7);
@@ -47,6 +49,7 @@ fn walk(
             walk.take(prefix, other.part(&prefix))?;
         }
     }
+    assert_eq!(walk.set().as_ref(), Some(other));
     let mut missing = walk.missing().to_vec();
     missing.sort_unstable();
     Ok((missing, asked))
@@ -179,14 +182,14 @@ fn an_inner_node_over_what_fits_a_leaf_ends_the_walk() {
     let full = sample(32);
     let place = |digit: u8| Prefix::ROOT.child(digit).unwrap();
     let split: [SetHash; 16] = std::array::from_fn(|digit| full.digest(&place(digit as u8)));
-    let own = sample(0);
+    let own = Arc::new(sample(0));
     // told so, it is not even entered
-    let mut honest = Walk::new(&own, 32, inner_digest(&split)).unwrap();
+    let mut honest = Walk::new(own.clone(), 32, inner_digest(&split)).unwrap();
     assert!(matches!(
         honest.take(Prefix::ROOT, Part::Inner(Box::new(split))),
         Err(WalkError::Count { .. })
     ));
-    let mut lying = Walk::new(&own, 33, inner_digest(&split)).unwrap();
+    let mut lying = Walk::new(own.clone(), 33, inner_digest(&split)).unwrap();
     lying
         .take(Prefix::ROOT, Part::Inner(Box::new(split)))
         .unwrap();
@@ -200,10 +203,10 @@ fn an_inner_node_over_what_fits_a_leaf_ends_the_walk() {
 
 #[test]
 fn a_wrong_count_is_noticed_also_where_the_roots_are_equal() {
-    let set = sample(100);
+    let set = Arc::new(sample(100));
     for count in [99, 101] {
         assert!(matches!(
-            Walk::new(&set, count, set.root()),
+            Walk::new(set.clone(), count, set.root()),
             Err(WalkError::Count { .. })
         ));
     }
@@ -216,8 +219,8 @@ fn a_wrong_count_is_noticed_also_where_the_roots_are_equal() {
 
 #[test]
 fn what_was_not_asked_for_or_is_another_part_leaves_the_walk_as_it_was() {
-    let (own, other) = (sample(40), sample(1000));
-    let mut walk = Walk::new(&own, 1000, other.root()).unwrap();
+    let (own, other) = (Arc::new(sample(40)), sample(1000));
+    let mut walk = Walk::new(own.clone(), 1000, other.root()).unwrap();
     let far = Prefix::ROOT.child(3).unwrap();
     assert_eq!(walk.take(far, other.part(&far)), Err(WalkError::Unasked));
     assert!(matches!(
@@ -231,7 +234,7 @@ fn what_was_not_asked_for_or_is_another_part_leaves_the_walk_as_it_was() {
 /// Each node has one child that differs, and that child is an inner node again.
 #[test]
 fn a_tree_that_never_ends_does() {
-    let own = sample(0);
+    let own = Arc::new(sample(0));
     let mut parts = Vec::new();
     let mut below = SetHash([7; 32]);
     for _ in 0..=64 {
@@ -240,7 +243,7 @@ fn a_tree_that_never_ends_does() {
         below = inner_digest(&children);
         parts.push(children);
     }
-    let mut walk = Walk::new(&own, 1 << 20, below).unwrap();
+    let mut walk = Walk::new(own.clone(), 1 << 20, below).unwrap();
     let mut steps = 0;
     let error = loop {
         let prefix = walk.wanted(1)[0];

@@ -2,6 +2,7 @@
 //! what is walked is the one tree that a set has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::entries::EntrySet;
 use super::part::{Part, PartError, Prefix};
@@ -42,38 +43,47 @@ struct Inner {
 
 /// A walk through the tree of a set of which one's own set has most.
 #[derive(Debug)]
-pub struct Walk<'a, const N: usize> {
-    own: &'a EntrySet<N>,
+pub struct Walk<const N: usize> {
+    own: Arc<EntrySet<N>>,
     count: u64,
     /// Parts that differ from one's own, with the digest that their parent names.
     wanted: BTreeMap<Prefix, SetHash>,
     inner: BTreeMap<Prefix, Inner>,
     /// Inner nodes so far by depth: each stands for entries of its own.
     inner_at: [u64; DIGITS + 1],
+    /// Parts that are equal to one's own.
+    equal: Vec<Prefix>,
+    /// The entries of the leaves that differ.
+    walked: Vec<[u8; N]>,
     missing: Vec<[u8; N]>,
     found: u64,
     is_done: bool,
 }
 
-impl<'a, const N: usize> Walk<'a, N> {
+impl<const N: usize> Walk<N> {
     /// Begins at the root of a set of `count` entries.
     ///
     /// # Errors
     /// If the root is that of one's own set, and the count is not.
-    pub fn new(own: &'a EntrySet<N>, count: u64, root: SetHash) -> Result<Self, WalkError> {
+    pub fn new(own: Arc<EntrySet<N>>, count: u64, root: SetHash) -> Result<Self, WalkError> {
+        let is_equal = own.root() == root;
+        let len = own.len() as u64;
         let mut walk = Self {
             own,
             count,
             wanted: BTreeMap::new(),
             inner: BTreeMap::new(),
             inner_at: [0; DIGITS + 1],
+            equal: Vec::new(),
+            walked: Vec::new(),
             missing: Vec::new(),
             found: 0,
             is_done: false,
         };
-        if own.root() == root {
-            walk.found = own.len() as u64;
-            walk.end_part(Prefix::ROOT, own.len() as u64)?;
+        if is_equal {
+            walk.found = len;
+            walk.equal.push(Prefix::ROOT);
+            walk.end_part(Prefix::ROOT, len)?;
         } else {
             walk.wanted.insert(Prefix::ROOT, root);
         }
@@ -102,9 +112,9 @@ impl<'a, const N: usize> Walk<'a, N> {
             Part::Leaf(entries) => {
                 self.add_found(entries.len() as u64)?;
                 let count = entries.len() as u64;
-                let is_new = |entry: &[u8; N]| !self.own.contains(entry);
-                let new: Vec<_> = entries.into_iter().filter(is_new).collect();
-                self.missing.extend(new);
+                let is_new = |entry: &&[u8; N]| !self.own.contains(entry);
+                self.missing.extend(entries.iter().filter(is_new));
+                self.walked.extend(entries);
                 self.end_part(prefix, count)
             }
             Part::Inner(children) => self.enter(prefix, &children),
@@ -120,6 +130,15 @@ impl<'a, const N: usize> Walk<'a, N> {
     /// is done.
     pub fn missing(&self) -> &[[u8; N]] {
         &self.missing
+    }
+
+    /// The other's whole set, once the walk is done; `None` before.
+    pub fn set(&self) -> Option<EntrySet<N>> {
+        if !self.is_done {
+            return None;
+        }
+        let equal = self.equal.iter().flat_map(|part| self.own.under(part));
+        EntrySet::of(equal.chain(&self.walked).copied().collect()).ok()
     }
 
     fn enter(&mut self, prefix: Prefix, children: &[SetHash; CHILDREN]) -> Result<(), WalkError> {
@@ -144,6 +163,7 @@ impl<'a, const N: usize> Walk<'a, N> {
             if self.own.digest(&child) == *named {
                 let count = self.own.under(&child).len() as u64;
                 self.add_found(count)?;
+                self.equal.push(child);
                 self.end_part(child, count)?;
             } else {
                 self.wanted.insert(child, *named);

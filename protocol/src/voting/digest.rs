@@ -157,13 +157,13 @@ mod tests {
             epoch: Epoch(6),
             round: Round(4),
         };
-        let entry = after(vec![
-            candidate(),
-            Input::EarlierPolka(Polka {
-                at,
-                choice: choice(),
-            }),
-        ]);
+        let inherited = Polka {
+            at,
+            choice: choice(),
+        };
+        let (_, _, voters, _) = federation(4);
+        let instance = Instance::inheriting(Epoch(7), SUBJECT, false, Some(inherited));
+        let entry = instance.digest_entry(&voters);
         let valid = [
             &[1][..],
             &6_u64.to_be_bytes(),

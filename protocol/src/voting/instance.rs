@@ -78,7 +78,8 @@ pub struct Instance {
     pub(super) round: Round,
     pub(super) locked: Option<Polka>,
     pub(super) valid: Option<Polka>,
-    pub(super) earlier: Vec<Polka>,
+    /// What this node was bound to when it entered the epoch.
+    inherited: Option<Polka>,
     pub(super) candidates: SmallMap<Choice, Candidate>,
     pub(super) wanted: BTreeSet<Choice>,
     pub(super) rounds: SmallMap<Round, RoundState>,
@@ -93,14 +94,25 @@ pub struct Instance {
 impl Instance {
     /// An instance in which this node has signed nothing and inherited no lock.
     pub fn new(epoch: Epoch, subject: SubjectId, epoch_change: bool) -> Self {
+        Self::inheriting(epoch, subject, epoch_change, None)
+    }
+
+    /// An instance in which this node has signed nothing, and starts with the lock that it
+    /// inherits from an earlier epoch, if it does (SPEC §4, *Change of members*).
+    pub fn inheriting(
+        epoch: Epoch,
+        subject: SubjectId,
+        epoch_change: bool,
+        inherited: Option<Polka>,
+    ) -> Self {
         let mut instance = Self {
             epoch,
             subject,
             epoch_change,
             round: Round::ZERO,
-            locked: None,
-            valid: None,
-            earlier: Vec::new(),
+            locked: inherited,
+            valid: inherited,
+            inherited,
             candidates: SmallMap::default(),
             wanted: BTreeSet::new(),
             rounds: SmallMap::default(),
@@ -125,9 +137,7 @@ impl Instance {
         voters: &VoterSet,
         me: VoterIndex,
     ) -> Self {
-        let mut instance = Self::new(epoch, subject, epoch_change);
-        instance.locked = history.inherited;
-        instance.valid = history.inherited;
+        let mut instance = Self::inheriting(epoch, subject, epoch_change, history.inherited);
         // counted as if just signed: what was said is not said again, or otherwise
         for &(round, phase, ballot) in &history.votes {
             instance.set_round(instance.round.max(round));
@@ -233,6 +243,11 @@ impl Instance {
         let carries = self.standing.is_some() && self.standing_rounds > 0;
         self.standing_rounds -= u32::from(carries);
         carries
+    }
+
+    /// The lock that this instance began with.
+    pub(super) fn inherited(&self) -> Option<Polka> {
+        self.inherited
     }
 
     pub(super) fn set_round(&mut self, round: Round) {

@@ -46,6 +46,11 @@ impl Instance {
         self.valid
     }
 
+    /// Whether it began with a lock of an earlier epoch.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited().is_some()
+    }
+
     /// The operator's standing choice.
     pub fn standing(&self) -> Option<Choice> {
         self.standing
@@ -89,15 +94,14 @@ impl Instance {
         self.tally(round, Phase::Prevote)
     }
 
-    /// The choice of the polka held at `at`, of this epoch or an earlier one.
+    /// The choice of the polka held at `at`: of an earlier epoch that is the inherited one alone.
     pub(super) fn polkas_at(&self, voters: &VoterSet, at: RoundId) -> Option<Choice> {
         if at.epoch == self.epoch {
             return self.prevotes(at.round)?.quorum_choice(voters);
         }
-        self.earlier
-            .iter()
-            .find(|polka| polka.at == at)
-            .map(|polka| polka.choice)
+        self.inherited()
+            .filter(|inherited| inherited.at == at)
+            .map(|inherited| inherited.choice)
     }
 
     /// Every vote held, in order of round and phase.

@@ -48,13 +48,6 @@ impl Instance {
                     self.want(proposal.choice, out);
                 }
             }
-            Input::EarlierPolka(polka) => {
-                // one of this epoch is counted from its votes
-                if polka.at.epoch < self.epoch && !self.earlier.contains(&polka) {
-                    self.earlier.push(polka);
-                    self.want(polka.choice, out);
-                }
-            }
             Input::Timeout(timer) => {
                 self.rounds
                     .or_default(timer.round)
@@ -85,6 +78,23 @@ impl Instance {
         }
         self.wanted.remove(&candidate.choice);
         self.candidates.insert(candidate.choice, candidate);
+    }
+
+    /// Whether a candidate may be forgotten: no vote names it, no operator chose it, and no lock is
+    /// on it.
+    pub fn may_forget(&self, choice: Choice) -> bool {
+        let is_held = [self.locked, self.valid]
+            .iter()
+            .flatten()
+            .any(|polka| polka.choice == choice);
+        !is_held && self.standing != Some(choice) && !self.is_named(choice)
+    }
+
+    /// Forgets a candidate, if that may be done.
+    pub fn forget(&mut self, choice: Choice) {
+        if self.may_forget(choice) {
+            self.candidates.retain(|known, _| *known != choice);
+        }
     }
 
     /// Whether a candidate would be taken (SPEC §12): 64 a subject, one an origin; the own event,

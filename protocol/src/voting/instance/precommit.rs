@@ -1,6 +1,8 @@
 //! Polkas, the locks that they make and release, and the precommits that follow them (SPEC §7 rules
 //! 2 and 4).
 
+use std::collections::BTreeSet;
+
 use super::Instance;
 use crate::quorum::VoterSet;
 use crate::vote::{Phase, RoundId};
@@ -25,11 +27,10 @@ impl Instance {
                     .quorum_choice(voters)
                     .map(|choice| Polka { at, choice })
             });
-        // polkas of earlier epochs bind as those of this one do
         let latest = here
-            .chain(self.earlier.iter().copied())
             .filter(|polka| polka.at <= current && self.candidates.contains_key(&polka.choice))
             .max_by_key(|polka| polka.at);
+        self.release_inherited(voters);
         let Some(polka) = latest else { return };
         if self.valid.is_none_or(|valid| polka.at > valid.at) {
             self.valid = Some(polka);
@@ -38,6 +39,23 @@ impl Instance {
             .locked
             .is_some_and(|lock| lock.choice != polka.choice && lock.at < polka.at)
         {
+            self.locked = None;
+        }
+    }
+
+    /// An inherited lock gives way also to voters of weight above F that prevote other choices: had
+    /// its own been decided before, the first honest one of them would have needed an earlier
+    /// release (SPEC §4, *Earlier epochs*). Nil is no other choice.
+    fn release_inherited(&mut self, voters: &VoterSet) {
+        let Some(lock) = self.locked.filter(|lock| lock.at.epoch < self.epoch) else {
+            return;
+        };
+        let others = self.votes().filter(|(_, phase, _, ballot)| {
+            *phase == Phase::Prevote && ballot.is_some_and(|choice| choice != lock.choice)
+        });
+        let others: BTreeSet<_> = others.map(|(_, _, voter, _)| voter).collect();
+        let weight: u64 = others.iter().map(|voter| voters.weight(*voter)).sum();
+        if voters.exceeds_faulty(weight) {
             self.locked = None;
         }
     }
