@@ -4,6 +4,12 @@
 //! Every answer fits one frame of [`limits::MESSAGE_BYTES`](crate::limits::MESSAGE_BYTES): whoever
 //! answers stops before that and says where to go on.
 
+mod change;
+
+pub use change::{
+    ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, MANIFESTS, PREFIXES,
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchProof, SignedBatch};
@@ -50,6 +56,8 @@ pub enum Request {
         /// What the asking node has: at most [`NAMES`].
         known: Vec<EvidenceSlot>,
     },
+    /// What concerns changes of members (SPEC §4).
+    Change(ChangeRequest),
 }
 
 /// An event with the proof that its origin announced it, if the sender has it.
@@ -105,4 +113,6 @@ pub enum Answer {
     /// Evidence that was not named as known, as much as fits; empty if there is none. Whoever gets
     /// some asks again.
     Evidence(Vec<Evidence>),
+    /// What concerns changes of members.
+    Change(ChangeAnswer),
 }

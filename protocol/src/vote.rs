@@ -243,7 +243,7 @@ impl Proposal {
     }
 }
 
-/// A voter's last word in an epoch (SPEC §4, *Epoch change*).
+/// A voter's last word in an epoch (SPEC §4, *Change of members*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EpochClose {
     /// The epoch it closes.

@@ -1,14 +1,15 @@
 //! What one write changes: all of it, or nothing.
 
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence::EvidenceSlot;
-use ssid_protocol::id::{Epoch, NodeId, Sha256Hash, SubjectId};
+use ssid_protocol::evidence::{EvidenceSlot, Signed};
+use ssid_protocol::id::{Epoch, ManifestHash, NodeId, Sha256Hash, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
+use crate::epochs::{CloseRow, EpochRow, LockRow};
 use crate::rows::{
-    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow, LogEntry,
-    OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
+    AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EvidenceRow, LogEntry, OpenSubject,
+    OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
 };
 use crate::store::LogHead;
 
@@ -74,8 +75,18 @@ pub struct Changes {
     pub outbox_done: Vec<OutboxKey>,
     /// Documents anchored, by SHA-256.
     pub anchors: Vec<(Sha256Hash, AnchorRow)>,
-    /// Epochs that the node entered, with their rows.
+    /// Epochs that are known from now on.
     pub epochs: Vec<(Epoch, EpochRow)>,
+    /// The epoch that is entered.
+    pub entered: Option<Epoch>,
+    /// Proposed manifests as JCS; `None` removes one.
+    pub proposals: Vec<(ManifestHash, Option<String>)>,
+    /// Closes to serve, by epoch and closer; `None` removes one.
+    pub closes: Vec<((Epoch, NodeId), Option<CloseRow>)>,
+    /// Closes that this node confirms, by epoch and closer; `None` removes one.
+    pub confirmed: Vec<((Epoch, NodeId), Option<Signed>)>,
+    /// Locks of earlier epochs, by subject; `None` removes one.
+    pub inherited: Vec<(SubjectId, Option<LockRow>)>,
     /// [`Journal::sequence`](crate::Journal::sequence) as of now. A journal that is shorter later
     /// was rolled back.
     pub journal_sequence: Option<u64>,

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::SignedBatch;
 use ssid_protocol::evidence::Signed;
-use ssid_protocol::id::{Choice, NodeId, SubjectId};
+use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId};
 
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
@@ -77,6 +77,8 @@ pub enum JournalRecord {
     Abstain(String),
     /// A foreign prevote that justifies an own precommit, without the batch it came in.
     SupportAlone(Box<Signed>),
+    /// This node has entered an epoch: it says no more that it counts closes of the one before.
+    Entered(Epoch),
 }
 
 /// An operator's decision about a subject; the latest of each kind holds.

@@ -4,7 +4,8 @@
 use ssid_protocol::batch::Kind;
 use ssid_protocol::evidence::{EvidenceKind, EvidenceSlot};
 use ssid_protocol::id::{
-    Choice, ContentDigest, Epoch, EventHash, LogId, MerkleHash, NodeId, Sha256Hash, SubjectId,
+    Choice, ContentDigest, Epoch, EventHash, LogId, ManifestHash, MerkleHash, NodeId, Sha256Hash,
+    SubjectId,
 };
 
 use crate::rows::{BatchKey, Cursor, OutboxKey};
@@ -37,6 +38,7 @@ hash_keys!(
     Sha256Hash,
     EventHash,
     LogId,
+    ManifestHash,
     MerkleHash
 );
 
@@ -113,6 +115,17 @@ impl Key for (NodeId, u64) {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         parse_pair::<NodeId, u64, 8>(bytes)
+    }
+}
+
+impl Key for (Epoch, NodeId) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+        self.1.write(bytes);
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        parse_pair::<Epoch, NodeId, 32>(bytes)
     }
 }
 

@@ -43,7 +43,8 @@ mod certificates;
 pub mod changes;
 mod codec;
 mod database;
-pub mod error;
+pub mod epochs;
+mod error;
 mod hooks;
 pub mod journal;
 mod keys;
@@ -70,15 +71,16 @@ mod fixtures;
 mod tests;
 
 pub use changes::{Certified, Changes, Written};
+pub use epochs::{CloseRow, EpochRow, LockRow};
 pub use error::StorageError;
 pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
 pub use log_head::HeadState;
 pub use open::SetAside;
 pub use path_error::{PathContext, PathError};
 pub use rows::{
-    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow,
-    EvidenceRow, LogEntry, OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef,
-    RewrittenRow, StoredBatchRow, SubjectState,
+    AnchorRow, BatchKey, BatchRef, ConflictRow, Cursor, DecisionRow, DivergenceRow, EvidenceRow,
+    LogEntry, OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, ProofRef, RewrittenRow,
+    StoredBatchRow, SubjectState,
 };
 pub use store::{LogHead, Owner, Store};
 pub use writer::Writer;

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::{BatchProof, Kind, VerifiedBatch};
-use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::Evidence;
 use ssid_protocol::heartbeat::Heartbeat;
@@ -250,12 +249,3 @@ pub struct AnchorRow {
 
 /// The key of [`AnchorRow`].
 pub type AnchorKey = Sha256Hash;
-
-/// An epoch of the federation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochRow {
-    /// Its manifest as JCS, the text that is hashed.
-    pub manifest: String,
-    /// The certificate of its `federation_epoch` event; none for epoch 0.
-    pub certificate: Option<Certificate>,
-}

@@ -71,7 +71,7 @@ pub(crate) fn stage(
     stage.own_registry(&changes)?;
     stage.put_all(&tables::DECISIONS, &changes.decisions)?;
     stage.put_all(&tables::ANCHORS, &changes.anchors)?;
-    stage.put_all(&tables::EPOCHS, &changes.epochs)?;
+    stage.epochs(&changes)?;
     stage.put_or_remove(&tables::KEPT_OFFERS, &changes.kept_offers)?;
     // keys only grow: a new row never takes the place of one that is done
     for key in &changes.outbox_done {
@@ -202,6 +202,19 @@ impl Stage<'_> {
     ) -> Result<(), StorageError> {
         rows.iter()
             .try_for_each(|(key, value)| self.put(table, key, value))
+    }
+
+    /// Changes of members: what is proposed, what is closed, and what is in force.
+    fn epochs(&mut self, changes: &Changes) -> Result<(), StorageError> {
+        self.put_all(&tables::EPOCHS, &changes.epochs)?;
+        self.put_or_remove(&tables::PROPOSALS, &changes.proposals)?;
+        self.put_or_remove(&tables::CLOSES, &changes.closes)?;
+        self.put_or_remove(&tables::INHERITED, &changes.inherited)?;
+        self.put_or_remove(&tables::CONFIRMED, &changes.confirmed)?;
+        match &changes.entered {
+            Some(epoch) => self.put(&tables::ENTERED, &(), epoch),
+            None => Ok(()),
+        }
     }
 
     /// Puts rows, and removes those that have no value.

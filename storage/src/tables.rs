@@ -9,20 +9,22 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssid_protocol::event::Event;
-use ssid_protocol::evidence::EvidenceSlot;
+use ssid_protocol::evidence::{EvidenceSlot, Signed};
 use ssid_protocol::id::{
-    Choice, ContentDigest, Epoch, MerkleHash, NodeId, Sha256Hash, Signature, SubjectId,
+    Choice, ContentDigest, Epoch, ManifestHash, MerkleHash, NodeId, Sha256Hash, Signature,
+    SubjectId,
 };
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
 use crate::codec::{self, Refusal};
 use crate::database::Database;
+use crate::epochs::{CloseRow, EpochRow, LockRow};
 use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
-    AnchorRow, BatchKey, ConflictRow, Cursor, DecisionRow, DivergenceRow, EpochRow, EvidenceRow,
-    LogEntry, OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
+    AnchorRow, BatchKey, ConflictRow, Cursor, DecisionRow, DivergenceRow, EvidenceRow, LogEntry,
+    OpenSubject, OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow,
 };
 use crate::tally::State;
 
@@ -77,9 +79,18 @@ pub(crate) const OWN_ORDER: Table<u64, SubjectId> = Table::new(0x23, "own_order"
 pub(crate) const DIVERGENCES: Table<SubjectId, DivergenceRow> = Table::new(0x24, "divergences");
 /// Events offered while nothing could be signed.
 pub(crate) const KEPT_OFFERS: Table<SubjectId, Event> = Table::new(0x25, "kept_offers");
-
 /// What this node's operator decided, by subject, oldest first.
 pub(crate) const DECISIONS: Table<SubjectId, Vec<DecisionRow>> = Table::new(0x26, "decisions");
+/// Proposed manifests as JCS.
+pub(crate) const PROPOSALS: Table<ManifestHash, String> = Table::new(0x27, "proposals");
+/// Closes that are served, by epoch and closer.
+pub(crate) const CLOSES: Table<(Epoch, NodeId), CloseRow> = Table::new(0x28, "closes");
+/// Locks of earlier epochs.
+pub(crate) const INHERITED: Table<SubjectId, LockRow> = Table::new(0x29, "inherited");
+/// The epoch that this node has entered: one row, none in epoch 0.
+pub(crate) const ENTERED: Table<(), Epoch> = Table::new(0x2a, "entered");
+/// Closes that this node has confirmed, by epoch and closer.
+pub(crate) const CONFIRMED: Table<(Epoch, NodeId), Signed> = Table::new(0x2b, "confirmed");
 
 /// Leaf hashes in one row of [`LEAVES`]; 32 rows hold a batch of 4096.
 pub(crate) const LEAVES_PER_ROW: usize = 128;
@@ -90,7 +101,7 @@ pub(crate) const STATE_PREFIX: u8 = 0x02;
 
 /// Name of the table with this prefix byte.
 pub(crate) fn name_of(prefix: u8) -> &'static str {
-    const NAMES: [&str; 23] = [
+    const NAMES: [&str; 28] = [
         "events",
         "hashes",
         "open",
@@ -114,6 +125,11 @@ pub(crate) fn name_of(prefix: u8) -> &'static str {
         "divergences",
         "kept_offers",
         "decisions",
+        "proposals",
+        "closes",
+        "inherited",
+        "entered",
+        "confirmed",
     ];
     match prefix {
         0x01 => "identity",

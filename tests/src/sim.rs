@@ -10,6 +10,7 @@
 //! faults      partitions, deaths, restarts, clocks; and the end of all of them
 //! people      operators
 //! byzantine   members that lie by script; twins are two real engines under one key
+//! changes     of members: who proposes which, and what must hold of epochs
 //! checks      after every step;  ending, rows: in the end
 //! ```
 //!
@@ -20,12 +21,14 @@
 mod believing;
 mod blocks;
 mod byzantine;
+mod changes;
 mod checks;
 mod clock;
 mod coverage;
 mod ending;
 mod faults;
 mod federation;
+mod lying_about_changes;
 mod many;
 mod mutation;
 mod network;

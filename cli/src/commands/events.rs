@@ -392,6 +392,15 @@ fn happening(event: &NodeEvent, out: Output) -> String {
         )),
         NodeEvent::Drift { what } => warn(format!("drift       {}", clean(what))),
         NodeEvent::Abstaining { reason } => bad(format!("abstaining  {}", clean(reason))),
+        NodeEvent::EpochDecided { epoch, manifest } => format!(
+            "members     change with epoch {epoch}, manifest {}",
+            short(manifest)
+        ),
+        NodeEvent::EpochEntered { epoch, manifest } => format!(
+            "{}       {epoch} is in force, manifest {}",
+            out.paint(Tone::Good, "epoch"),
+            short(manifest)
+        ),
         NodeEvent::Evidence {
             id, member, what, ..
         } => {

@@ -58,7 +58,10 @@ impl Engine {
                 after.map_or(Bound::Unbounded, Bound::Excluded),
                 Bound::Unbounded,
             );
-            let mut open = self.open.range(range).peekable();
+            let open = self.open.range(range);
+            let mut open = open
+                .filter(|(subject, _)| !self.membership.is_again(subject))
+                .peekable();
             let mut waiting = self.vote_buffer.after(after).peekable();
             let mut last = None;
             loop {
@@ -153,6 +156,7 @@ impl Engine {
         );
         self.open
             .range(range)
+            .filter(|(subject, _)| !self.membership.is_again(subject))
             .take(limit)
             .map(|(subject, open)| self.view(subject, open))
             .collect()

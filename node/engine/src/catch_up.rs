@@ -80,6 +80,12 @@ impl CatchUp {
         self.under_way.contains_key(node)
     }
 
+    /// Breaks off every conversation: what they began with does not hold any more.
+    pub(super) fn forget(&mut self) {
+        self.under_way.clear();
+        self.compared.clear();
+    }
+
     /// A peer has gone: a conversation with it breaks off. Whether there was one.
     pub(super) fn break_off(&mut self, node: &NodeId, now: UnixMillis) -> bool {
         self.started.remove(node);
@@ -151,8 +157,7 @@ impl Engine {
         }
         // the digest last: working it out costs most
         let same_open = || {
-            heartbeat.open_count == self.open.len() as u64
-                && heartbeat.open_digest == self.open_digest()
+            heartbeat.open_count == self.open_count() && heartbeat.open_digest == self.open_digest()
         };
         if same_certified && same_open() {
             return;
@@ -203,7 +208,7 @@ impl Engine {
         let in_conversation = match request {
             Request::Own | Request::Status | Request::Log { .. } => true,
             Request::Open { subjects, .. } => subjects.is_empty(),
-            Request::Events { .. } | Request::Evidence { .. } => false,
+            Request::Events { .. } | Request::Evidence { .. } | Request::Change(_) => false,
         };
         let answer = answer.filter(|answer| {
             let may_be_true = self.may_be_true(&from, request, answer);
@@ -213,6 +218,7 @@ impl Engine {
             }
             may_be_true
         });
+        self.note_change_answered(tick, from, request, answer.as_ref());
         let has_failed = answer.is_none();
         let is_answered = !matches!(answer, None | Some(CheckedAnswer::Refused(_)));
         if has_failed && !in_conversation && self.peers.connected.contains(&from) {
@@ -227,7 +233,7 @@ impl Engine {
                 let well = is_answered && next.is_none();
                 // open subjects come last: with them all that the peer says was heard
                 if well && matches!(request, Request::Open { .. }) {
-                    self.note_heard(tick, from);
+                    self.note_conversation(tick, from);
                 }
                 // a refusal is neither
                 if self.catch_up.ended(&from, tick.now, well) && (well || has_failed) {
@@ -340,8 +346,11 @@ impl Engine {
                     // next heartbeat
                     return None;
                 }
-                // written together with the entries: after a crash both are asked for again
-                tick.changes.cursors.push((cursor, next.max(known)));
+                // written together with the entries: after a crash both are asked for again. While
+                // an epoch ends, of other epochs some are passed over, and come again
+                if !self.has_epoch_ended() {
+                    tick.changes.cursors.push((cursor, next.max(known)));
+                }
                 let goes_on = got_some && next < size;
                 Some(if goes_on {
                     Request::Log {
@@ -365,6 +374,12 @@ impl Engine {
             }
             CheckedAnswer::Events(events) => {
                 self.take_events(tick, events);
+                None
+            }
+            CheckedAnswer::Change(answer) => {
+                if let Request::Change(request) = request {
+                    self.take_change_answer(tick, from, request, answer);
+                }
                 None
             }
             CheckedAnswer::Evidence(pieces) => {
@@ -485,8 +500,12 @@ impl Engine {
             by_peer: BTreeMap::new(),
         };
         let mut retry_endorsement = Vec::new();
+        let again = &self.membership;
         for (subject, open) in &mut self.open {
-            if questions.ask(*subject, &mut open.asked, open.is_supported) {
+            // of what is certified here nothing is missing
+            if !again.is_again(subject)
+                && questions.ask(*subject, &mut open.asked, open.is_supported)
+            {
                 retry_endorsement.push(*subject);
             }
         }

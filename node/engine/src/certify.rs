@@ -9,7 +9,7 @@ use ssid_protocol::id::{Choice, Round, SubjectId};
 use ssid_protocol::record::{ConsensusRecord, FirstPrevote, Resolution, Transport};
 use ssid_protocol::small_map::SmallMap;
 use ssid_protocol::vote::Phase;
-use ssid_protocol::voting::{Candidate, Input};
+use ssid_protocol::voting::Input;
 use ssid_storage::{Certified, LogEntry, ProofRef};
 
 use super::closing::Decided;
@@ -26,48 +26,48 @@ impl Engine {
     /// Certificates that verified: each decides its subject at once (rule 3).
     pub(super) fn take_certificates(&mut self, tick: &mut Tick, certificates: Vec<Certificate>) {
         for certificate in certificates {
-            let id = certificate.subject.id(self.epochs.current().federation());
-            let (round, choice) = (certificate.round, certificate.choice);
-            // certified here already: the other one must name the same choice
-            if self.ensure_open(tick, id).is_none() {
-                self.compare_certificates(tick, &id, certificate);
-                continue;
-            }
-            // it may hold a precommit of this node that its journal lacks
-            self.look_for_lost_precommit(tick, id, &certificate);
-            let Some(open) = self.open.get_mut(&id) else {
-                continue;
-            };
-            if let Some((_, decided)) = open.machine.decided() {
-                // evidence needs the first one on disk, where it is after this tick
-                if decided != choice && self.contested.len() < CONTESTED {
-                    self.contested.push(certificate);
-                }
-                continue;
-            }
-            open.subject
-                .get_or_insert_with(|| certificate.subject.clone());
-            let event = certificate.event.clone();
-            let candidate = Candidate {
-                choice,
-                event,
-                announced_by: None,
-                prompt: false,
-                own: false,
-                endorsed: false,
-            };
-            let transport = if tick.transport == Transport::Git {
-                Transport::Git
+            if self.is_of_own_epoch(&certificate) {
+                self.take_certificate(tick, certificate);
             } else {
-                Transport::Sync
-            };
-            tick.certificates.insert(id, (certificate, transport));
-            // the certificate first: a candidate may complete a vote, and nothing is signed for
-            // what is decided
-            self.apply(tick, id, Input::Certified { round, choice });
-            if let Some(open) = self.open.get_mut(&id) {
-                open.certified_event = Some(candidate.event);
+                self.take_other_epochs(tick, certificate);
             }
+        }
+    }
+
+    /// One that decides; if its subject is decided already it must name the same choice.
+    pub(super) fn take_certificate(&mut self, tick: &mut Tick, certificate: Certificate) {
+        let id = certificate.subject.id(self.epochs.current().federation());
+        let (round, choice) = (certificate.round, certificate.choice);
+        if self.ensure_open(tick, id).is_none() {
+            self.compare_certificates(tick, &id, certificate);
+            return;
+        }
+        // it may hold a precommit of this node that its journal lacks
+        self.look_for_lost_precommit(tick, id, &certificate);
+        let Some(open) = self.open.get_mut(&id) else {
+            return;
+        };
+        if let Some((_, decided)) = open.machine.decided() {
+            // evidence needs the first one on disk, where it is after this tick
+            if decided != choice && self.contested.len() < CONTESTED {
+                self.contested.push(certificate);
+            }
+            return;
+        }
+        open.subject
+            .get_or_insert_with(|| certificate.subject.clone());
+        let event = certificate.event.clone();
+        let transport = if tick.transport == Transport::Git {
+            Transport::Git
+        } else {
+            Transport::Sync
+        };
+        tick.certificates.insert(id, (certificate, transport));
+        // the certificate first: a candidate may complete a vote, and nothing is signed for what is
+        // decided
+        self.apply(tick, id, Input::Certified { round, choice });
+        if let Some(open) = self.open.get_mut(&id) {
+            open.certified_event = Some(event);
         }
     }
 
@@ -81,6 +81,9 @@ impl Engine {
             };
             // what is certified gets no row among the open ones
             tick.dirty.remove(&subject);
+            if self.end_decided_again(tick, subject, choice) {
+                continue;
+            }
             let certificate = tick.certificates.remove(&subject);
             let by_certificate = self.transport_of_votes(&open, round, choice).is_none();
             let Some(decided) = self.decide(tick, subject, &open, round, choice, certificate)
@@ -118,7 +121,32 @@ impl Engine {
             });
             self.closing.add(tick.steady, subject, decided);
             self.settle_own(tick, subject, own.as_ref());
+            if subject == self.epochs.current().change() {
+                // nothing more is signed in this epoch
+                self.membership.note_decided();
+                self.rules.signing = self.signing();
+            } else if open.machine.is_inherited() {
+                tick.changes.inherited.push((subject, None));
+            }
         }
+    }
+
+    /// Ends the vote on a subject that this node held certified while others may only have been
+    /// locked on it; whether it is one.
+    fn end_decided_again(&mut self, tick: &mut Tick, subject: SubjectId, choice: Choice) -> bool {
+        if !self.is_certified(&subject) {
+            return false;
+        }
+        self.membership.end_again(&subject);
+        tick.changes.inherited.push((subject, None));
+        if self
+            .certified_choice(&subject)
+            .is_some_and(|(_, own)| own != choice)
+        {
+            tracing::error!(%subject, "a certified subject was decided otherwise in a later epoch: more than F \
+                of the voters' weight is dishonest");
+        }
+        true
     }
 
     fn decide(

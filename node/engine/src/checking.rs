@@ -11,7 +11,9 @@ use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{Epoch, FederationId, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
-use ssid_protocol::sync::{Answer, LOG_PAGE, ProvenEvent, Request};
+use ssid_protocol::sync::{
+    Answer, ChangeAnswer, HeldClose, LOG_PAGE, LockProof, ProvenEvent, Request,
+};
 
 use super::messages::{Carried, CheckedAnswer};
 
@@ -207,12 +209,46 @@ impl Checker {
                 };
                 Ok(CheckedAnswer::Evidence(usable_of(pieces, check)?))
             }
+            (Request::Change(_), Answer::Change(answer)) => {
+                Ok(CheckedAnswer::Change(self.change(from, answer)?))
+            }
             _ => Err(BadAnswer::new(
                 from,
                 "the kind of answer",
                 &"it answers another question",
             )),
         }
+    }
+
+    /// What concerns changes of members: closes and the votes behind locks. A chain of epochs, and
+    /// manifests, prove themselves together, and parts of sets by what a close names.
+    fn change(&self, from: NodeId, answer: ChangeAnswer) -> Result<ChangeAnswer, BadAnswer> {
+        let statement = |signed: Signed| self.statement(from, &signed).map(|()| signed);
+        Ok(match answer {
+            ChangeAnswer::Closes(closes) => ChangeAnswer::Closes(usable_of(closes, |held| {
+                let close = statement(held.close)?;
+                Ok(HeldClose { close, ..held })
+            })?),
+            ChangeAnswer::Polkas(proofs) => ChangeAnswer::Polkas(usable_of(proofs, |proof| {
+                Ok(match proof {
+                    LockProof::Prevotes { event, prevotes } => LockProof::Prevotes {
+                        event,
+                        prevotes: usable_of(prevotes, statement)?,
+                    },
+                    LockProof::Certificate(certificate) => {
+                        let mut good = self.certificates(from, vec![*certificate])?;
+                        let good = good.pop().ok_or_else(|| BadAnswer {
+                            needs_another_manifest: true,
+                            ..BadAnswer::new(from, "a certificate", &"its epoch is not known")
+                        })?;
+                        LockProof::Certificate(Box::new(good))
+                    }
+                })
+            })?),
+            other @ (ChangeAnswer::Epochs(_)
+            | ChangeAnswer::Manifests(_)
+            | ChangeAnswer::Sets(_)) => other,
+        })
     }
 
     fn one(
@@ -285,7 +321,7 @@ impl Checker {
     }
 
     fn key(&self, from: NodeId, signer: NodeId) -> Result<&VerifyKey, BadAnswer> {
-        self.current().key(&signer).ok_or_else(|| BadAnswer {
+        self.epochs.key(&signer).ok_or_else(|| BadAnswer {
             needs_another_manifest: true,
             ..BadAnswer::new(
                 from,

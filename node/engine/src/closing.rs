@@ -121,6 +121,14 @@ impl Closing {
         })
     }
 
+    /// Votes of an epoch that has ended contradict nothing any more that is still to come.
+    pub(super) fn forget_votes(&mut self) {
+        for decided in self.subjects.values_mut() {
+            decided.held.clear();
+            decided.knows_late = false;
+        }
+    }
+
     /// Of what is decided by now this node may have prevoted what it does not remember.
     pub(super) fn forbid_late(&mut self) {
         for decided in self.subjects.values_mut() {

@@ -26,6 +26,7 @@ use super::counts::Counts;
 use super::evidence::EvidencePool;
 use super::heartbeats::Heartbeats;
 use super::late::LatePrevotes;
+use super::membership::Membership;
 use super::offers::Offers;
 use super::open::Open;
 use super::own_events::OwnEvents;
@@ -56,7 +57,7 @@ mod tick;
 pub struct EngineParts {
     /// The voting key.
     pub key: VotingKey,
-    /// The epoch to act in, and others that are known.
+    /// The first epoch. What came after it the store tells.
     pub epochs: Arc<Epochs>,
     /// The configuration.
     pub settings: EngineSettings,
@@ -91,6 +92,7 @@ pub struct Engine {
     /// signed for them.
     pub(super) done: HashSet<SubjectId>,
     pub(super) closing: Closing,
+    pub(super) membership: Membership,
     pub(super) timers: Timers,
     pub(super) reviews: Reviews,
     pub(super) commits: Commits,
@@ -136,6 +138,7 @@ impl Engine {
         let trust = TrustBook::new(parts.settings.trust);
         let me = parts.key.node_id();
         let head = parts.store.log_head();
+        let membership = Membership::new(parts.epochs.current());
         Self {
             me,
             rules: parts.epochs.current().rules(&me),
@@ -148,6 +151,7 @@ impl Engine {
             open: BTreeMap::new(),
             done: HashSet::new(),
             closing: Closing::default(),
+            membership,
             timers: Timers::default(),
             reviews: Reviews::default(),
             commits: Commits::default(),

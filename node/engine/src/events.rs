@@ -338,9 +338,13 @@ impl Engine {
         proof: Option<Proof>,
         own: bool,
     ) -> bool {
-        if event.event == FEDERATION_EPOCH {
-            return false; // known only with a valid manifest beside it (SPEC §4)
+        // a change is known only with its manifest beside it (SPEC §4), and is nobody's own
+        // observation
+        let is_change = event.event == FEDERATION_EPOCH;
+        if is_change && !self.knows_manifest(tick, event, proof.as_ref()) {
+            return false;
         }
+        let in_registry = own && !is_change;
         let subject = self.epochs.current().policies().subject_of(event);
         let id = subject.id(self.epochs.current().federation());
         let choice = event.choice();
@@ -383,7 +387,7 @@ impl Engine {
             event: event.clone(),
             announced_by,
             prompt,
-            own,
+            own: in_registry,
             endorsed: false,
         };
         // asked before anything is kept: one origin's second event for a subject must cost nothing
@@ -426,7 +430,7 @@ impl Engine {
         if is_first && !own {
             self.adopt_own(tick, id);
         }
-        if !own && self.may_endorse_in(&id) {
+        if !own && !is_change && self.may_endorse_in(&id) {
             self.look_before_endorsing(tick, id);
         }
         self.apply(tick, id, Input::Candidate(candidate));

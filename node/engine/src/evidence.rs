@@ -10,7 +10,7 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, EvidenceKind, EvidenceSlot, Signed, Statement};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{NodeId, Round, SubjectId};
+use ssid_protocol::id::{Epoch, NodeId, Round, SubjectId};
 use ssid_protocol::quorum::VoterIndex;
 use ssid_protocol::subject::Policy;
 use ssid_protocol::sync::{Answer, NAMES, Request};
@@ -78,6 +78,27 @@ impl EvidencePool {
     }
 }
 
+impl EvidencePool {
+    /// Closes of an epoch that were heard of, the first of each voter.
+    pub(super) fn closes_of(&self, epoch: Epoch) -> Vec<Signed> {
+        let is_of = |signed: &&Signed| match signed.statement {
+            Statement::Close(close) => close.epoch == epoch,
+            _ => false,
+        };
+        self.closes.values().filter(is_of).cloned().collect()
+    }
+
+    /// This node's own: another one would contradict it.
+    pub(super) fn note_own_close(&mut self, signed: &Signed) {
+        self.closes.insert(signed.proof.signer, signed.clone());
+    }
+
+    /// Another epoch has begun.
+    pub(super) fn forget_closes(&mut self) {
+        self.closes.clear();
+    }
+}
+
 /// Adds a late vote to those held of a decided subject; gives back an earlier one that it
 /// contradicts. Rounds far beyond the decision are not kept: nobody needs them, and anyone could
 /// make up any number of them.
@@ -109,7 +130,10 @@ impl Engine {
         if self.evidence_pool.held.contains(&slot) {
             return Validity::Nothing;
         }
-        let proven = match evidence.verify(self.epochs.current().evidence()) {
+        // by the members of its own epoch, where that is known
+        let epoch = evidence.epoch().and_then(|epoch| self.epochs.get(epoch));
+        let against = epoch.unwrap_or(self.epochs.current());
+        let proven = match evidence.verify(against.evidence()) {
             Ok(proven) => proven,
             Err(error) if error.needs_another_manifest() => return Validity::Nothing,
             Err(error) => {
@@ -133,7 +157,10 @@ impl Engine {
         if let Some(member) = proven.member {
             let change = self.trust.equivocation(member, &id.to_string(), tick.now);
             self.record_trust(tick, change);
-        } else {
+        } else if evidence
+            .epoch()
+            .is_none_or(|epoch| epoch >= self.epochs.current().number())
+        {
             // no member is to blame: what certificates rest on does not hold
             tick.forked = Some(format!(
                 "{what}; certificates can no longer be relied on: see ssid evidence show {id}"
@@ -361,6 +388,7 @@ impl Engine {
             let Some(signed) = Signed::of(batch, index) else {
                 continue;
             };
+            self.note_close(&signed);
             match self.evidence_pool.closes.get(&signer) {
                 Some(first) if first.statement == signed.statement => {}
                 Some(first) => {
@@ -418,9 +446,16 @@ impl Engine {
         else {
             return;
         };
+        // keys of an epoch that has ended may be anybody's: what they contradict stops nobody
+        let current = self.epochs.current().number();
+        let is_current = |certificate: &Certificate| certificate.epoch >= current;
+        if !is_current(&other) {
+            tracing::error!(%subject, epoch = other.epoch.0, "a certificate of an earlier epoch contradicts this node's: it counts for nothing");
+            return;
+        }
         if let Some(own) = self
             .certificate(subject)
-            .filter(|own| own.choice == certified)
+            .filter(|own| own.choice == certified && is_current(own))
         {
             self.report(
                 tick,

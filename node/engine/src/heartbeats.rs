@@ -160,7 +160,7 @@ impl Engine {
             log_root: head.root,
             certified_count: self.store.certified_count(),
             certified_digest: self.store.certified_digest().value(),
-            open_count: self.open.len() as u64,
+            open_count: self.open_count(),
             open_digest: self.open_digest(),
             can_sign,
             can_sign_reason,
@@ -201,6 +201,10 @@ impl Engine {
             (CanSign::ReadOnly, _) => self.standing.read_only().unwrap_or_default().to_owned(),
             (CanSign::Abstaining, _) => self.standing.abstaining().unwrap_or_default().to_owned(),
             (CanSign::NoRegistry, _) => self.registry.trouble().unwrap_or_default().to_owned(),
+            (CanSign::Starting, _) if self.has_epoch_ended() => {
+                let next = self.epochs.current().number().next();
+                format!("the members change: it waits for epoch {next} to begin")
+            }
             (CanSign::Starting, None) => "it reads its registry file".to_owned(),
             (CanSign::Starting, Some(check)) => {
                 let others = self
@@ -232,9 +236,8 @@ impl Engine {
     /// `H` over the open instances in order of subject id.
     pub(super) fn open_digest(&self) -> Sha256Hash {
         let entries: Vec<&[u8]> = self
-            .open
-            .values()
-            .map(|open| open.digest_entry(self.epochs.current().voters()))
+            .open_subjects()
+            .map(|(_, open)| open.digest_entry(self.epochs.current().voters()))
             .collect();
         Sha256Hash::of(&entries)
     }
@@ -248,7 +251,7 @@ impl Engine {
                 .is_some_and(|batch| match batch.statements() {
                     Statements::Heartbeat(last) => {
                         last.log_size == self.head_to_sign().size
-                            && last.open_count == self.open.len() as u64
+                            && last.open_count == self.open_count()
                     }
                     _ => false,
                 });

@@ -21,6 +21,7 @@ mod evidence;
 mod halted;
 mod heartbeats;
 mod late;
+mod membership;
 mod messages;
 mod node_event;
 mod offer;
@@ -53,13 +54,14 @@ mod wants;
 pub use clock::{Now, Steady};
 pub use engine::{Engine, EngineParts};
 pub use evidence::evidence_answer;
+pub use membership::{ChangeView, CloseView};
 pub use messages::{Carried, CheckedAnswer, Effects, Inbound, Ticket, Validity};
 pub use node_event::NodeEvent;
 pub use own_registry::{OwnLine, RegistryNews};
 pub use peers::PeerState;
 pub use request::{
     Adjusted, Adjustment, Command, CommitQuestion, CommitStanding, Decider, EmitOutcome, Operated,
-    Operation, OperatorRefusal, RefusalKind, Reply,
+    Operation, OperatorRefusal, Proposed, RefusalKind, Reply,
 };
 pub use shown::{
     CandidateView, EngineStatus, InstanceView, LockView, OfferPage, Refused, Review, ReviewReason,

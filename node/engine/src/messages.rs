@@ -10,7 +10,7 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{ContentDigest, LogId, NodeId, SubjectId};
-use ssid_protocol::sync::Request;
+use ssid_protocol::sync::{ChangeAnswer, ChangeRequest, Request};
 use ssid_storage::RewrittenRow;
 
 use super::clock::Steady;
@@ -102,6 +102,13 @@ pub enum Inbound {
         /// The peer's request, which the answer goes to.
         ticket: Ticket,
     },
+    /// A peer asks about changes of members.
+    ChangeAsked {
+        /// What it asks.
+        request: ChangeRequest,
+        /// The peer's request, which the answer goes to.
+        ticket: Ticket,
+    },
     /// What these members said and what they hold of this node's was taken in by another transport than
     /// asking: Git.
     Heard(BTreeSet<NodeId>),
@@ -152,6 +159,7 @@ impl Inbound {
             Self::StatusAsked { ticket }
             | Self::OpenAsked { ticket, .. }
             | Self::OwnAsked { ticket, .. }
+            | Self::ChangeAsked { ticket, .. }
             | Self::EventsAsked { ticket, .. } => Some((*ticket, Reply::answer_refused())),
             Self::Answered { .. }
             | Self::Carried(_)
@@ -237,6 +245,8 @@ pub enum CheckedAnswer {
     Refused(String),
     /// Evidence this node lacks.
     Evidence(Vec<Evidence>),
+    /// What concerns changes of members.
+    Change(ChangeAnswer),
 }
 
 impl CheckedAnswer {

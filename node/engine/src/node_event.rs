@@ -2,7 +2,9 @@
 //! read.
 
 use serde::{Deserialize, Serialize};
-use ssid_protocol::id::{Choice, EventHash, EvidenceId, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{
+    Choice, Epoch, EventHash, EvidenceId, ManifestHash, NodeId, Round, SubjectId, UnixMillis,
+};
 use ssid_protocol::record::Transport;
 use ssid_storage::NoteKind;
 
@@ -119,6 +121,21 @@ pub enum NodeEvent {
     Abstaining {
         /// What showed that votes are missing here, in words.
         reason: String,
+    },
+    /// A change of members is decided: the epoch has ended, and the next begins once its voters
+    /// have closed it.
+    EpochDecided {
+        /// The epoch that begins.
+        epoch: Epoch,
+        /// The hash of its manifest.
+        manifest: ManifestHash,
+    },
+    /// This node acts by another manifest from now on.
+    EpochEntered {
+        /// The epoch that it is in now.
+        epoch: Epoch,
+        /// The hash of its manifest.
+        manifest: ManifestHash,
     },
     /// The node stopped voting because it cannot keep its promises.
     ReadOnly {

@@ -2,6 +2,7 @@
 //! it does not know.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use ssid_protocol::backoff::Backoff;
 use ssid_protocol::evidence::{Signed, Statement};
@@ -99,6 +100,11 @@ impl Asked {
         };
         let pause = Backoff::new(STALLED_AFTER, at_most).pause(self.times);
         (now.since(self.since) >= pause).then_some(self.times as usize)
+    }
+
+    /// How long nothing new has arrived.
+    pub(super) fn quiet_for(&self, now: Steady) -> Duration {
+        now.since(self.since)
     }
 
     /// Whether it was asked about so often in vain that it waits for people, as far as one can
@@ -218,6 +224,13 @@ impl Open {
             automatic,
             ..all
         }
+    }
+
+    /// Forgets a candidate that nobody voted for.
+    pub(super) fn forget_candidate(&mut self, choice: Choice) {
+        self.digest.take();
+        self.machine.forget(choice);
+        self.announced.retain(|known, _| *known != choice);
     }
 
     /// Keeps an operator's decision; the latest of its kind holds.

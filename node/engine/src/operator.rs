@@ -11,6 +11,7 @@ use ssid_protocol::voting::Input;
 use ssid_storage::{DecisionRow, JournalRecord, NoteKind, OperatorNote};
 
 use super::engine::{Engine, Tick};
+use super::membership::is_timely_proposal;
 use super::node_event::NodeEvent;
 use super::open::Open;
 use super::request::{Decider, Operated, Operation, OperatorRefusal, RefusalKind};
@@ -57,6 +58,10 @@ impl Engine {
                         self.wants
                             .ask_anew(choice.content_digest, subject, tick.steady);
                     }
+                }
+                // the approval of a change is the standing choice, too
+                NoteKind::Endorse if subject == self.epochs.current().change() => {
+                    self.approve(tick, choice);
                 }
                 NoteKind::Endorse => self.endorse(tick, subject),
                 NoteKind::Refuse => self.refuse(tick, subject),
@@ -317,7 +322,18 @@ impl Engine {
             return Ok(false);
         }
         let event_type = open.subject.as_ref().map_or("", |s| s.event.as_str());
-        if self.settings.endorsement_of(event_type) == Endorsement::Observed {
+        let is_change = machine.is_epoch_change();
+        if let Some(candidate) = machine.candidate(choice).filter(|_| is_change)
+            && !is_timely_proposal(self.now.wall, &candidate.event)
+        {
+            let reason = format!(
+                "the proposal is of {}: too old, or ahead of this node's clock",
+                candidate.event.timestamp
+            );
+            let hint = "propose it anew: its members may be the same";
+            return Err(OperatorRefusal::new(RefusalKind::NotEndorsable, reason).hint(hint));
+        }
+        if !is_change && self.settings.endorsement_of(event_type) == Endorsement::Observed {
             let reason = format!(
                 "the policy for {event_type} is observed: this node votes only for what its own registry has"
             );

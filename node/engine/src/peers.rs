@@ -105,6 +105,7 @@ impl Engine {
         let new: Vec<_> = self.peers.connected.difference(&before).copied().collect();
         let gone: Vec<_> = before.difference(&self.peers.connected).copied().collect();
         for node in gone {
+            self.membership.forget_ahead(&node);
             if self.catch_up.break_off(&node, tick.now) {
                 self.note_sync(tick, node, false);
             }
@@ -149,6 +150,7 @@ impl Engine {
         state.row.last_heartbeat = Some(heartbeat.clone());
         tick.changes.peers.push((node, state.row.clone()));
         if from == node {
+            self.note_epoch_of(tick, node, heartbeat.epoch);
             self.compare(tick, node, heartbeat);
         }
         Validity::New

@@ -5,16 +5,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
+use ssid_protocol::event::FEDERATION_EPOCH;
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{NodeId, SubjectId};
+use ssid_protocol::id::{Epoch, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::record::Transport;
 use ssid_protocol::vote::{Phase, Vote};
 use ssid_protocol::voting::{Candidate, Input, Instance, OwnHistory};
-use ssid_storage::{JournalRecord, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState};
+use ssid_storage::{
+    JournalRecord, LockRow, NoteKind, OperatorNote, ProofRef, StorageError, SubjectState,
+};
 
 use super::clock::Now;
 use super::engine::{Engine, EngineParts, Tick};
+use super::membership;
 use super::messages::Effects;
 use super::node_event::NodeEvent;
 use super::open::{Held, Open, Proposed};
@@ -31,6 +35,8 @@ struct Replay {
     announcements: Vec<Arc<VerifiedBatch>>,
     notes: Vec<OperatorNote>,
     done: HashSet<SubjectId>,
+    /// Own closes, by the epoch that they close.
+    closes: Vec<(Epoch, Arc<VerifiedBatch>)>,
 }
 
 impl Engine {
@@ -50,6 +56,8 @@ impl Engine {
         // first: damage of the database is told from a torn write by what it says of the journal
         engine.record.note_journal(&engine.store)?;
         (engine.now, engine.started) = (now, now.steady);
+        // by whose votes and keys all of the rest is read
+        engine.load_epochs()?;
         // what is measured is taken up where it was: scores, and the numbers of own heartbeats
         for row in engine.store.clone().trust() {
             engine.trust.apply(&row?.1);
@@ -72,9 +80,15 @@ impl Engine {
         }
         engine.count_records()?;
         // own votes and locks before anything is stepped: nothing may contradict them
+        engine.keep_if_later(&records);
         let replay = engine.read_journal(records)?;
         engine.rules.signing = engine.signing();
-        engine.resume_votes(now, &replay);
+        let inherited = engine
+            .store
+            .clone()
+            .all_inherited()
+            .collect::<Result<_, _>>()?;
+        engine.resume_votes(now, &replay, &inherited);
         for note in &replay.notes {
             // nothing waits for it yet, nor has it anything to say
             if let Some(open) = engine.ensure_open(&mut Tick::new(now), note.subject) {
@@ -83,6 +97,7 @@ impl Engine {
         }
         // candidates after the votes: an instance that voted goes on with its round
         engine.reopen_candidates(now)?;
+        engine.resume_change()?;
         engine.load_kept_offers()?;
         for row in engine.store.clone().divergences() {
             row?;
@@ -133,6 +148,40 @@ impl Engine {
         ))
     }
 
+    /// Keeps the journal as it is where it speaks of epochs that have still to be entered: its
+    /// database was lost, or is behind.
+    fn keep_if_later(&mut self, records: &[JournalRecord]) {
+        let current = self.epochs.current().number();
+        let is_later = |record: &JournalRecord| match record {
+            JournalRecord::Own(batch) => batch
+                .statements
+                .latest_epoch()
+                .is_some_and(|epoch| epoch > current),
+            _ => false,
+        };
+        if records.iter().any(is_later) {
+            self.membership.keep_unread(records.to_vec());
+        }
+    }
+
+    /// What the journal says of the epoch that is entered now, if it was kept for that.
+    pub(super) fn read_unread(
+        &mut self,
+        inherited: &BTreeMap<SubjectId, LockRow>,
+    ) -> Result<(), StorageError> {
+        let records = self.membership.take_unread();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.keep_if_later(&records);
+        let replay = self.read_journal(records)?;
+        self.resume_votes(self.now, &replay, inherited);
+        for batch in replay.announcements {
+            self.queue_again(&batch);
+        }
+        Ok(())
+    }
+
     fn read_journal(&mut self, records: Vec<JournalRecord>) -> Result<Replay, StorageError> {
         let mut replay = Replay::default();
         // everything is verified again: the disk may lie
@@ -177,8 +226,12 @@ impl Engine {
                 JournalRecord::Abstain(reason) => {
                     self.standing.note_rolled_back(reason);
                 }
+                JournalRecord::Entered(epoch) => self.membership.note_entered(epoch),
                 JournalRecord::Created { .. } => {}
             }
+        }
+        for (epoch, batch) in &replay.closes {
+            self.membership.note_own_close(*epoch, batch);
         }
         // decided, and the database does not know: it was lost since
         for subject in &replay.done {
@@ -210,7 +263,9 @@ impl Engine {
                     .iter()
                     .filter(|v| v.epoch == self.epochs.current().number())
                 {
-                    if self.is_decided(&vote.subject)? {
+                    // what is voted on again is certified already
+                    let is_again = self.membership.again(&vote.subject).is_some();
+                    if !is_again && self.is_decided(&vote.subject)? {
                         continue;
                     }
                     is_of_use = true;
@@ -220,6 +275,12 @@ impl Engine {
                         history.votes.push((vote.round, vote.phase, vote.ballot));
                     }
                 }
+            }
+            Statements::Closes(closes) if own => {
+                for close in closes {
+                    replay.closes.push((close.epoch, batch.clone()));
+                }
+                return Ok(());
             }
             Statements::Proposals(proposals) if own => {
                 for proposal in proposals
@@ -246,9 +307,18 @@ impl Engine {
     }
 
     /// Instances in which this node signed something, with the proofs that the journal kept.
-    fn resume_votes(&mut self, now: Now, replay: &Replay) {
+    fn resume_votes(
+        &mut self,
+        now: Now,
+        replay: &Replay,
+        inherited: &BTreeMap<SubjectId, LockRow>,
+    ) {
         let Some(me) = self.rules.me else { return };
         for (subject, history) in &replay.histories {
+            let history = &OwnHistory {
+                inherited: inherited.get(subject).map(membership::polka),
+                ..history.clone()
+            };
             let change = *subject == self.epochs.current().change();
             let machine = Instance::resume(
                 self.epochs.current().number(),
@@ -435,7 +505,11 @@ impl Engine {
         let Statements::Events(events) = batch.statements() else {
             return;
         };
-        for event in events {
+        // a proposal stands for no line of the registry file
+        for event in events
+            .iter()
+            .filter(|event| event.event != FEDERATION_EPOCH)
+        {
             let subject = self.epochs.current().subject_of(event);
             self.own_events.accept(subject, event.clone());
         }
@@ -460,6 +534,10 @@ impl Engine {
         );
         // from here on it is told again what the journal holds
         self.record.journaled().clear();
+        // that an epoch was entered, and others closed, holds for good
+        kept.push(JournalRecord::Entered(self.membership.entered_once()));
+        let closes = self.membership.own_closes();
+        kept.extend(closes.map(|batch| JournalRecord::Own(batch.batch().clone())));
         // signed, and not said yet
         for batch in self.own_events.queued() {
             kept.push(JournalRecord::Own(batch.batch().clone()));

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::{Event, Inadmissible};
-use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, ManifestHash, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::manifest::Manifest;
 use ssid_protocol::sync::Answer;
 use ssid_protocol::trust::{TrustChange, TrustNote};
 use ssid_storage::{NoteKind, OutboxKey};
@@ -20,6 +21,8 @@ pub enum Command {
     Emit(Vec<Event>),
     /// Take an operator's decision; answered with [`Reply::Operated`].
     Operate(Operation, Decider),
+    /// Propose a change of members, and approve it; answered with [`Reply::Proposed`].
+    Propose(Box<Manifest>, Decider),
     /// Change a member's score by hand; answered with [`Reply::Adjusted`].
     Adjust(Adjustment),
     /// Keep what must leave the node, and forget what has; answered with [`Reply::Outbox`].
@@ -32,7 +35,7 @@ impl Command {
         match self {
             Self::Emit(events) => events.len(),
             Self::Outbox(change) => change.add.len() + change.anchors.len(),
-            Self::Operate(..) | Self::Adjust(_) => 1,
+            Self::Operate(..) | Self::Propose(..) | Self::Adjust(_) => 1,
         }
     }
 
@@ -42,6 +45,7 @@ impl Command {
         match self {
             Self::Emit(events) => Reply::emit_refused(events.len(), reason, false),
             Self::Operate(..) => Reply::Operated(Err(refusal())),
+            Self::Propose(..) => Reply::Proposed(Err(refusal())),
             Self::Adjust(_) => Reply::Adjusted(Err(refusal())),
             Self::Outbox(_) => Reply::Outbox(Err(refusal())),
         }
@@ -59,6 +63,8 @@ pub enum Reply {
     Emitted(Vec<EmitOutcome>),
     /// What became of an operator's decision.
     Operated(Result<Operated, OperatorRefusal>),
+    /// What became of a proposed change of members.
+    Proposed(Result<Proposed, OperatorRefusal>),
     /// What became of a changed score.
     Adjusted(Result<Adjusted, OperatorRefusal>),
     /// The keys of the new rows in the outbox, in order.
@@ -91,10 +97,22 @@ impl Reply {
             Self::Answer(_) => Self::answer_refused(),
             Self::Emitted(outcomes) => Self::emit_refused(outcomes.len(), reason, false),
             Self::Operated(_) => Self::Operated(Err(refusal())),
+            Self::Proposed(_) => Self::Proposed(Err(refusal())),
             Self::Adjusted(_) => Self::Adjusted(Err(refusal())),
             Self::Outbox(_) => Self::Outbox(Err(refusal())),
         }
     }
+}
+
+/// A change of members that this node proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// The manifest, by its hash.
+    pub manifest: ManifestHash,
+    /// The subject that it is voted on under.
+    pub subject: SubjectId,
+    /// The choice of the event that follows from it.
+    pub choice: Choice,
 }
 
 /// What became of one offered event.

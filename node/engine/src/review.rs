@@ -12,6 +12,7 @@ use ssid_storage::NoteKind;
 
 use super::clock::{Now, Steady};
 use super::engine::{Engine, Tick};
+use super::membership::is_timely_proposal;
 use super::open::Open;
 use super::request::{CommitQuestion, CommitStanding};
 use super::settings::{CLOCK_TOLERANCE, Endorsement};
@@ -190,7 +191,9 @@ impl Engine {
     /// since they arrived; `None` where there is nothing to decide.
     fn stand(&self, now: Now, open: &Open) -> Option<Stand> {
         let stand = self.stand_by_policy(now, open)?;
-        if !matches!(stand, Stand::Behind(_)) || self.registry.has_looked(open.look) {
+        // what the registry file says of a change of members is said by its certificate
+        let is_looked_at = self.registry.has_looked(open.look) || open.machine.is_epoch_change();
+        if !matches!(stand, Stand::Behind(_)) || is_looked_at {
             return Some(stand);
         }
         let explanation = self
@@ -216,18 +219,22 @@ impl Engine {
         let has_voted = machine
             .tally(Round::ZERO, Phase::Prevote)
             .is_some_and(|t| t.first(me).is_some());
-        if machine.round() != Round::ZERO || has_voted || machine.is_epoch_change() {
+        if machine.round() != Round::ZERO || has_voted {
             return None;
         }
         if open.noted(NoteKind::Refuse).is_some() || machine.candidates().any(|c| c.own) {
             return None;
         }
+        if machine.is_epoch_change() {
+            return Some(change_stand(now, open));
+        }
         // what a person decided comes before every policy
-        if let Some(chosen) = open
+        let chosen = open
             .noted(NoteKind::Endorse)
-            .filter(|choice| machine.candidate(*choice).is_some())
-        {
-            return Some(Stand::Behind(chosen));
+            .and_then(|choice| machine.candidate(choice));
+        // who announced it may be no voter any more
+        if let Some(chosen) = chosen.filter(|chosen| chosen.announced_by.is_some()) {
+            return Some(Stand::Behind(chosen.choice));
         }
         let event_type = &open.subject.as_ref()?.event;
         let wait = |reason, explanation| {
@@ -396,5 +403,23 @@ impl Engine {
         round0.is_some_and(|tally| {
             tally.is_supported_by_several(self.epochs.current().voters(), choice)
         })
+    }
+}
+
+/// Whether this node stands behind a change of members: no policy does, only its operator's
+/// approval, and that for as long as the proposal is young enough (SPEC §4, *Approving*).
+fn change_stand(now: Now, open: &Open) -> Stand {
+    let approved = open
+        .noted(NoteKind::Endorse)
+        .and_then(|choice| open.machine.candidate(choice));
+    match approved {
+        Some(candidate) if is_timely_proposal(now.wall, &candidate.event) => {
+            Stand::Behind(candidate.choice)
+        }
+        _ => Stand::Wait {
+            reason: ReviewReason::Operator,
+            explanation: "a change of members: a person approves or refuses it".to_owned(),
+            again_at: None,
+        },
     }
 }

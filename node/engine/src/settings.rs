@@ -38,6 +38,12 @@ pub const WAITING_AT_MOST: Duration = Duration::from_hours(7 * 24);
 /// Peers' clocks may differ from this one by this much before own announcements are refused (SPEC
 /// §2, *timely*).
 pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+/// How old a proposal to change the members may be when it is approved (SPEC §12).
+pub const PROPOSAL_AGE: Duration = Duration::from_hours(14 * 24);
+/// Proposed manifests kept, of one proposer and in all (SPEC §12).
+pub const PROPOSALS_OF_ONE: usize = 2;
+/// The same, of all proposers.
+pub const PROPOSALS: usize = 64;
 /// Own events announced and not yet decided; more are accepted and announced when these are done.
 /// Measured: more at once are no faster, and hold more memory.
 pub const ANNOUNCED_AT_ONCE: usize = 1024;

@@ -102,6 +102,8 @@ pub struct Refused {
     pub unknown_votes: u64,
     /// Votes of an epoch that is not the current one.
     pub other_epochs: u64,
+    /// Certificates of epochs that have ended, for what nobody held when they did.
+    pub late_certificates: u64,
     /// Subjects that an origin had no room for, or that were dropped for its newer ones.
     pub open_instances: u64,
 }

@@ -45,6 +45,8 @@ pub(super) struct StartupCheck {
     /// Those of them who told all that this node may have prevoted of what was decided within the
     /// last minute: others have said it over Git, or hold more than an answer has room for.
     told: BTreeSet<NodeId>,
+    /// Those who told what they hold of what this node signed, and go on with the rest.
+    answered: BTreeSet<NodeId>,
     /// The number of the latest own heartbeat on disk at the start; 0 if there is none.
     numbered: u64,
     /// Whether nothing says that this node prevoted what nobody can tell any more.
@@ -58,6 +60,7 @@ impl StartupCheck {
             head,
             ask_at: None,
             told: BTreeSet::new(),
+            answered: BTreeSet::new(),
             numbered: 0,
             is_own_disk: true,
         }
@@ -89,6 +92,7 @@ impl Engine {
     pub(super) fn signing(&self) -> Signing {
         match self.standing.abstaining() {
             Some(_) => Signing::Never,
+            None if self.has_epoch_ended() => Signing::Never,
             None if self.startup_check.is_some() || !self.registry.has_begun() => Signing::Later,
             None => Signing::Now,
         }
@@ -159,6 +163,15 @@ impl Engine {
                 .startup_check
                 .as_ref()
                 .is_some_and(|check| !check.heard.contains(node))
+    }
+
+    /// A conversation has come to its end: if it began with what this node signed, all of that was
+    /// heard.
+    pub(super) fn note_conversation(&mut self, tick: &mut Tick, node: NodeId) {
+        let check = self.startup_check.as_ref();
+        if check.is_some_and(|check| check.answered.contains(&node)) {
+            self.note_heard(tick, node);
+        }
     }
 
     /// A voter has answered everything. With a quorum of them, this node included, the start-up check is
@@ -255,6 +268,9 @@ impl Engine {
                 own.insert((vote.subject, vote.ballot));
                 self.look_for_lost(tick, &Statements::Votes(vec![vote]));
             }
+        }
+        if let Some(check) = &mut self.startup_check {
+            check.answered.insert(from);
         }
         // an answer is cut only where it is full of what this node signed: nobody makes it silent
         // by saying so

@@ -31,6 +31,7 @@ mod evidence;
 mod git;
 mod hollow;
 mod inputs;
+mod membership;
 mod net;
 mod operator;
 mod outbox;

@@ -132,6 +132,10 @@ impl Engine {
                 self.take_late_vote(tick, subject, &held)
             }
             Some(_) => self.count_vote(tick, subject, held),
+            None if self.membership.again(&subject).is_some() => {
+                self.open_certified_again(tick, subject);
+                self.count_vote(tick, subject, held)
+            }
             None if self.closing.contains(&subject) => self.take_late_vote(tick, subject, &held),
             None if self.is_certified(&subject) => {
                 self.compare_with_certificate(tick, subject, &held);
@@ -375,7 +379,12 @@ impl Engine {
         }
     }
 
-    fn sign(&mut self, tick: &mut Tick, statements: Statements) -> Option<Arc<VerifiedBatch>> {
+    /// Signs statements: in the journal with this tick, and published after it.
+    pub(super) fn sign(
+        &mut self,
+        tick: &mut Tick,
+        statements: Statements,
+    ) -> Option<Arc<VerifiedBatch>> {
         let batch = Arc::new(
             VerifiedBatch::sign(&self.key, self.epochs.current().federation(), statements).ok()?,
         );

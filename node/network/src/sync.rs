@@ -269,6 +269,7 @@ fn names(request: &Request) -> usize {
         Request::Open { subjects, .. } => subjects.len(),
         Request::Events { digests } => digests.len(),
         Request::Evidence { known } => known.len(),
+        Request::Change(request) => request.names(),
         _ => 0,
     }
 }

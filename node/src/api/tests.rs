@@ -98,7 +98,7 @@ async fn served(engine: fn(&Event) -> EmitOutcome, with_tcp: bool) -> Served {
                             asked.lock().unwrap().push(adjustment.clone());
                             Reply::Adjusted(Ok(adjust(adjustment)))
                         }
-                        Command::Outbox(_) => Reply::Outbox(Ok(Vec::new())),
+                        Command::Propose(..) | Command::Outbox(_) => Reply::Outbox(Ok(Vec::new())),
                     };
                     drop(reply.send(outcome));
                 }

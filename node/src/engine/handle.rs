@@ -7,10 +7,11 @@ use std::sync::Arc;
 use ssid_engine::outbox::OutboxChange;
 use ssid_engine::{
     Adjusted, Adjustment, Command, CommitQuestion, Decider, EmitOutcome, EngineStatus,
-    InstanceView, NodeEvent, OfferPage, Operated, Operation, Reply,
+    InstanceView, NodeEvent, OfferPage, Operated, Operation, Proposed, Reply,
 };
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{NodeId, SubjectId};
+use ssid_protocol::manifest::Manifest;
 use ssid_storage::OutboxKey;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -90,6 +91,22 @@ impl EngineHandle {
         }
         match self.command(Command::Emit(events)).await? {
             Reply::Emitted(outcomes) => Ok(outcomes),
+            _ => Err(EngineError::OtherReply),
+        }
+    }
+
+    /// Proposes a change of members, and approves it. Returns when it is on disk, and announced.
+    ///
+    /// # Errors
+    /// If the engine has stopped, or the manifest cannot be proposed now: why, in words.
+    pub async fn propose(
+        &self,
+        manifest: Manifest,
+        decider: Decider,
+    ) -> Result<Proposed, EngineError> {
+        let command = Command::Propose(Box::new(manifest), decider);
+        match self.command(command).await? {
+            Reply::Proposed(outcome) => outcome.map_err(EngineError::NotTaken),
             _ => Err(EngineError::OtherReply),
         }
     }

@@ -39,12 +39,13 @@ impl Collector for EngineMetrics {
         let by_limit = [
             ("unknown_votes", refused.unknown_votes),
             ("other_epochs", refused.other_epochs),
+            ("late_certificates", refused.late_certificates),
             ("open_instances", refused.open_instances),
         ];
         counters(
             &mut encoder,
             "refused",
-            "Votes and subjects refused, by limit",
+            "Votes, certificates and subjects refused, by limit",
             "limit",
             &by_limit,
         )?;

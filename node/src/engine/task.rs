@@ -342,6 +342,10 @@ impl Task {
                 let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::OwnAsked { from, ticket });
             }
+            Request::Change(request) => {
+                let ticket = self.ticket(Pending::Peer(reply));
+                collected.take(Inbound::ChangeAsked { request, ticket });
+            }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Pending::Peer(reply));
                 collected.take(Inbound::OpenAsked {

@@ -126,6 +126,8 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
         | NodeEvent::Connected { .. }
         | NodeEvent::Disconnected { .. }
         | NodeEvent::Abstaining { .. }
+        | NodeEvent::EpochDecided { .. }
+        | NodeEvent::EpochEntered { .. }
         | NodeEvent::ReadOnly { .. }
         | NodeEvent::Transport { .. } => return None,
     })

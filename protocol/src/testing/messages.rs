@@ -9,8 +9,11 @@ use crate::evidence::{Evidence, EvidenceKind, EvidenceSlot, Signed};
 use crate::id::{Epoch, LogId, ManifestHash, Round, SetHash, SubjectId, UnixMillis};
 use crate::identity::VerifyKey;
 use crate::ready::Ready;
+use crate::set_tree::{Prefix, SentPart};
 use crate::subject::EventPolicies;
-use crate::sync::{Answer, ProvenEvent, Request};
+use crate::sync::{
+    Answer, ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, ProvenEvent, Request,
+};
 use crate::vote::{EpochClose, Phase, Proposal, RoundId, Vote};
 
 fn vote(i: u8) -> Vote {
@@ -215,6 +218,29 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("own", Request::Own),
         (
+            "sets",
+            Request::Change(ChangeRequest::Sets {
+                epoch: Epoch(3),
+                closer: key(1).node_id(),
+                set: ClosedSet::Certified,
+                prefixes: vec![Prefix::ROOT],
+            }),
+        ),
+        (
+            "polkas",
+            Request::Change(ChangeRequest::Polkas {
+                epoch: Epoch(3),
+                closer: key(1).node_id(),
+                subjects: vec![SubjectId([1; 32])],
+            }),
+        ),
+        (
+            "manifests",
+            Request::Change(ChangeRequest::Manifests {
+                hashes: vec![ManifestHash([4; 32])],
+            }),
+        ),
+        (
             "evidence",
             Request::Evidence {
                 known: EvidenceKind::ALL.map(slot).to_vec(),
@@ -269,6 +295,31 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
             Answer::Events(vec![proven(None), proven(Some(proof))]),
         ),
         ("refused", Answer::Refused("rate_limit".into())),
+        (
+            "sets",
+            Answer::Change(ChangeAnswer::Sets(vec![
+                (Prefix::ROOT, SentPart::Inner(vec![SetHash([1; 32]); 16])),
+                (Prefix::ROOT, SentPart::Leaf(vec![7; 96])),
+            ])),
+        ),
+        (
+            "polkas",
+            Answer::Change(ChangeAnswer::Polkas(vec![
+                LockProof::Prevotes {
+                    event: Box::new(event("release", "1")),
+                    prevotes: vec![first_of(&batches[1])],
+                },
+                LockProof::Certificate(Box::new(certificate(1))),
+            ])),
+        ),
+        (
+            "closes",
+            Answer::Change(ChangeAnswer::Closes(vec![HeldClose {
+                close: first_of(&batches[4]),
+                is_counted: true,
+                is_confirmed: false,
+            }])),
+        ),
         (
             "own",
             Answer::Own {

@@ -11,11 +11,12 @@ use crate::fixtures::{event, node, precommits};
 use crate::replace::beside;
 
 fn sample(seed: u64) -> JournalRecord {
-    match seed % 6 {
+    match seed % 7 {
         0 => JournalRecord::Own(precommits(0, seed..seed + 2).batch().clone()),
         1 => JournalRecord::Support(precommits(1, seed..seed + 1).batch().clone()),
         2 => JournalRecord::Done(vec![SubjectId([seed as u8; 32]); (seed % 4) as usize]),
         3 => JournalRecord::Abstain(format!("reason {seed}")),
+        6 => JournalRecord::Entered(Epoch(seed)),
         5 => JournalRecord::SupportAlone(Box::new(
             Signed::of(&precommits(1, seed..seed + 3), 1).unwrap(),
         )),

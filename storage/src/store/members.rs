@@ -1,12 +1,12 @@
-//! Reading what is known of members: trust, peers and their logs, evidence, Git branches, epochs.
+//! Reading what is known of members: trust, peers and their logs, evidence, Git branches.
 
 use ssid_protocol::evidence::EvidenceSlot;
-use ssid_protocol::id::{Epoch, NodeId};
+use ssid_protocol::id::NodeId;
 use ssid_protocol::trust::TrustChange;
 
 use super::Store;
 use crate::error::StorageError;
-use crate::rows::{Cursor, EpochRow, EvidenceRow, PeerRow, RewrittenRow};
+use crate::rows::{Cursor, EvidenceRow, PeerRow, RewrittenRow};
 use crate::tables;
 
 impl Store {
@@ -168,18 +168,5 @@ impl Store {
         Ok(tables::REWRITTEN
             .get(self.database(), member)?
             .unwrap_or_default())
-    }
-
-    /// Returns an epoch that the node entered.
-    pub fn epoch(&self, epoch: Epoch) -> Result<Option<EpochRow>, StorageError> {
-        tables::EPOCHS.get(self.database(), &epoch)
-    }
-
-    /// Epochs from this one on, in order.
-    pub fn epochs(
-        &self,
-        from: Epoch,
-    ) -> impl Iterator<Item = Result<(Epoch, EpochRow), StorageError>> + '_ {
-        tables::EPOCHS.from(self.database(), &from)
     }
 }

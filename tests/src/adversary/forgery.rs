@@ -149,9 +149,10 @@ pub fn liar(member: &Member, event: &Event) -> Answering {
                 }
             }
             // an answer to another question
-            Request::Events { .. } | Request::Own | Request::Evidence { .. } => {
-                Answer::Status(None)
-            }
+            Request::Events { .. }
+            | Request::Own
+            | Request::Evidence { .. }
+            | Request::Change(_) => Answer::Status(None),
         })
     })
 }

@@ -10,7 +10,7 @@ use ssid_protocol::certificate::Certificate;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{
-    Choice, Epoch, LogId, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis,
+    Choice, Epoch, LogId, ManifestHash, MerkleHash, Round, Sha256Hash, SubjectId, UnixMillis,
 };
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::{Answer, ProvenEvent, Request};
@@ -55,6 +55,8 @@ pub(super) struct Liars {
     heard: VecDeque<Arc<VerifiedBatch>>,
     known: BTreeMap<SubjectId, Known>,
     made: u32,
+    /// The latest epoch that is decided, and the hash of its manifest.
+    pub(super) latest: (Epoch, ManifestHash),
 }
 
 impl Liars {
@@ -66,6 +68,7 @@ impl Liars {
             heard: VecDeque::new(),
             known: BTreeMap::new(),
             made: 0,
+            latest: (Epoch::ZERO, ManifestHash([0; 32])),
         }
     }
 
@@ -112,6 +115,7 @@ impl Liars {
             0 | 1 | 7 if !opens || self.made >= MOST_MADE => self.replay(from),
             0 => self.two_events(fed, from),
             1 => self.flood(fed, from),
+            2 if self.latest.0 > Epoch::ZERO && self.rng.chance(500) => self.close(fed, from),
             2 | 3 => self.replay(from),
             4 => self.heartbeat(fed, from, now),
             5 | 6 => self.propose(fed, from),
@@ -136,7 +140,12 @@ impl Liars {
         }
     }
 
-    fn one(fed: &Federation, from: usize, name: &'static str, statements: Statements) -> Vec<Lie> {
+    pub(super) fn one(
+        fed: &Federation,
+        from: usize,
+        name: &'static str,
+        statements: Statements,
+    ) -> Vec<Lie> {
         let batch = fed.sign(from, statements);
         batch
             .map(|batch| Lie {
@@ -180,8 +189,9 @@ impl Liars {
         let mut lies = Vec::new();
         for part in parts {
             let ballot = self.ballot(&choices);
+            let epoch = self.latest.0;
             let vote = |phase| Vote {
-                epoch: Epoch::ZERO,
+                epoch,
                 subject,
                 round: Round(round),
                 phase,
@@ -331,9 +341,20 @@ impl Liars {
             .collect()
     }
 
+    /// A statement that somebody made before, at random.
+    pub(super) fn said_before(&mut self, from: usize) -> Option<Signed> {
+        let lie = self.replay(from).pop()?;
+        Signed::of(&lie.batch, 0)
+    }
+
+    /// A number below `end`, at random.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        self.rng.below(end)
+    }
+
     fn heartbeat(&mut self, fed: &Federation, from: usize, now: UnixMillis) -> Vec<Lie> {
         let mut heartbeat = testing::heartbeat(self.rng.between(0, 40));
-        heartbeat.epoch = Epoch::ZERO;
+        heartbeat.epoch = self.latest.0;
         heartbeat.sequence = now.0 + self.rng.between(0, 20_000);
         heartbeat.sent_at = UnixMillis(now.0 + self.rng.between(0, 7_200_000) - 3_600_000);
         heartbeat.log_root = MerkleHash([self.rng.below(256) as u8; 32]);
@@ -455,6 +476,7 @@ impl Liars {
                 }
             }
             Request::Evidence { .. } => Answer::Evidence(self.accusation(fed)),
+            Request::Change(request) => Answer::Change(self.lie_about_change(from, request)),
         })
     }
 

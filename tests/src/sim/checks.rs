@@ -7,17 +7,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::certificate::Verifier;
+use ssid_protocol::chain::Chain;
+use ssid_protocol::event::FEDERATION_EPOCH;
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::heartbeat::Heartbeat;
-use ssid_protocol::id::{Choice, MerkleHash, NodeId, Round, SubjectId};
+use ssid_protocol::id::{Choice, Epoch, MerkleHash, NodeId, Round, SubjectId};
 use ssid_protocol::merkle;
 use ssid_protocol::sync::Answer;
-use ssid_protocol::vote::{Ballot, Phase, Proposal};
+use ssid_protocol::vote::{Ballot, EpochClose, Phase, Proposal};
 use ssid_storage::{Store, SubjectState};
 
+use super::changes::follow;
 use super::coverage::Coverage;
 use super::federation::Federation;
 use super::node::Machine;
+
+/// A machine in one of its lives, who voted, and the place of the vote.
+type Slot = (usize, u32, NodeId, Epoch, SubjectId, Round, Phase);
 
 /// A machine's log as it was last seen, and which of its signatures were seen on its disk.
 #[derive(Debug)]
@@ -34,12 +40,15 @@ struct Seen {
 pub(super) struct Checks<'a> {
     fed: &'a Federation,
     verifier: Verifier<'a>,
+    /// The epochs that anybody entered, proven from genesis.
+    chain: Chain,
     certified: BTreeMap<SubjectId, (Choice, usize)>,
-    votes: HashMap<(NodeId, SubjectId, Round, Phase), Ballot>,
-    proposals: HashMap<(NodeId, SubjectId, Round), Proposal>,
+    votes: HashMap<(NodeId, Epoch, SubjectId, Round, Phase), Ballot>,
+    proposals: HashMap<(NodeId, Epoch, SubjectId, Round), Proposal>,
+    closes: HashMap<(NodeId, Epoch), EpochClose>,
     events: HashMap<(NodeId, SubjectId), Choice>,
     /// The first vote of each slot that reached an honest node in one of its lives.
-    heard: HashMap<(usize, u32, NodeId, SubjectId, Round, Phase), Ballot>,
+    heard: HashMap<Slot, Ballot>,
     equivocators: BTreeSet<NodeId>,
     /// Those whose contradiction a machine has not taken in yet: if it dies over that, nobody saw it.
     unseen: Vec<(usize, NodeId)>,
@@ -62,7 +71,9 @@ impl<'a> Checks<'a> {
                 &fed.voters,
                 &fed.manifest.event_policies,
             ),
+            chain: Chain::of_validated(fed.manifest.clone()),
             certified: BTreeMap::new(),
+            closes: HashMap::new(),
             votes: HashMap::new(),
             proposals: HashMap::new(),
             events: HashMap::new(),
@@ -88,7 +99,7 @@ impl<'a> Checks<'a> {
             Statements::Heartbeat(heartbeat) => return self.head_sent(at, heartbeat),
             Statements::Votes(votes) => {
                 for vote in votes {
-                    let slot = (node, vote.subject, vote.round, vote.phase);
+                    let slot = (node, vote.epoch, vote.subject, vote.round, vote.phase);
                     let first = *self.votes.entry(slot).or_insert(vote.ballot);
                     if first != vote.ballot {
                         return Err(format!(
@@ -100,7 +111,7 @@ impl<'a> Checks<'a> {
             }
             Statements::Proposals(proposals) => {
                 for proposal in proposals {
-                    let slot = (node, proposal.subject, proposal.round);
+                    let slot = (node, proposal.epoch, proposal.subject, proposal.round);
                     let first = *self.proposals.entry(slot).or_insert(*proposal);
                     if first != *proposal {
                         return Err(format!(
@@ -111,7 +122,11 @@ impl<'a> Checks<'a> {
                 }
             }
             Statements::Events(events) => {
-                for event in events {
+                // of changes a member may propose several
+                for event in events
+                    .iter()
+                    .filter(|event| event.event != FEDERATION_EPOCH)
+                {
                     let subject = self
                         .fed
                         .manifest
@@ -127,7 +142,15 @@ impl<'a> Checks<'a> {
                     }
                 }
             }
-            Statements::Closes(_) | Statements::Ready(_) => {}
+            Statements::Closes(closes) => {
+                for close in closes {
+                    let first = *self.closes.entry((node, close.epoch)).or_insert(*close);
+                    if first != *close {
+                        return Err(format!("two closes of member {}", machine.member));
+                    }
+                }
+            }
+            Statements::Ready(_) => {}
         }
         self.is_on_disk(at, machine, batch)
     }
@@ -148,14 +171,23 @@ impl<'a> Checks<'a> {
         let Some(store) = &machine.store else {
             return Ok(());
         };
+        let epoch = machine
+            .engine
+            .as_ref()
+            .map(|engine| engine.epochs().current());
+        // who is no voter of the epoch is not listened to
+        let signer = batch.signer();
+        let epoch = epoch.filter(|epoch| epoch.voters().index_of(&signer).is_some());
+        let epoch = epoch.map(|epoch| epoch.number());
         for vote in votes
             .iter()
-            .filter(|vote| vote.epoch == self.fed.manifest.epoch && vote.round <= Round(1))
+            .filter(|vote| Some(vote.epoch) == epoch && vote.round <= Round(1))
         {
             let slot = (
                 at,
                 machine.life,
                 batch.signer(),
+                vote.epoch,
                 vote.subject,
                 vote.round,
                 vote.phase,
@@ -293,6 +325,10 @@ impl<'a> Checks<'a> {
         store: &Store,
         coverage: &mut Coverage,
     ) -> Result<(), String> {
+        let known = self.chain.latest().epoch;
+        follow(&mut self.chain, store)?;
+        let new = self.chain.latest().epoch.0 - known.0;
+        coverage.add("changes of members decided", new);
         let head = store.log_head();
         let seen = &self.machines[at];
         let old = seen.leaves.len() as u64;
@@ -336,7 +372,14 @@ impl<'a> Checks<'a> {
             .certificate(sequence)
             .map_err(|e| e.to_string())?
             .ok_or_else(missing)?;
-        certificate.verify(&mut self.verifier).map_err(|error| {
+        let verified = if certificate.epoch == self.fed.manifest.epoch {
+            let verified = certificate.verify(&mut self.verifier);
+            verified.map_err(|error| error.to_string())
+        } else {
+            let verified = self.chain.verify(&certificate);
+            verified.map_err(|error| error.to_string())
+        };
+        verified.map_err(|error| {
             format!("certificate {sequence} of machine {at} does not verify: {error}")
         })?;
         self.machines[at]
@@ -366,6 +409,11 @@ impl<'a> Checks<'a> {
     /// Members of whom an honest node took in two votes for one slot.
     pub(super) fn equivocators(&self) -> &BTreeSet<NodeId> {
         &self.equivocators
+    }
+
+    /// The epochs that are in force anywhere.
+    pub(super) fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// What is certified anywhere.

@@ -49,7 +49,7 @@ impl World<'_> {
             let engine = self.machines[at].engine.as_ref();
             engine.is_some_and(|engine| engine.log_head().size == all)
                 && self.undecided(at).is_empty()
-        })
+        }) && self.is_in_latest_epoch()
     }
 
     /// What is open at a node and should not be in the end. Votes of a flood name subjects that
@@ -66,7 +66,7 @@ impl World<'_> {
     }
 
     /// What is not as it should be in the end, in words.
-    fn pending(&self) -> Vec<String> {
+    pub(super) fn pending(&self) -> Vec<String> {
         let mut pending = Vec::new();
         let all = self.checks.certified().len();
         for at in self.honest_machines() {
@@ -75,9 +75,14 @@ impl World<'_> {
             };
             let (size, status) = (engine.log_head().size, engine.status());
             pending.push(format!(
-                "machine {at} (member {}) holds {size} of {all} certified subjects, start-up check {:?}, connected {:?}",
-                self.machines[at].member, status.startup_check, self.machines[at].connected
+                "machine {at} (member {}, epoch {}) holds {size} of {all} certified subjects, start-up check {:?}, connected {:?}",
+                self.machines[at].member, status.epoch, status.startup_check, self.machines[at].connected
             ));
+            pending.extend(
+                engine
+                    .change()
+                    .map(|change| format!("machine {at}: {change:?}")),
+            );
             pending.extend(self.undecided(at).iter().map(|view| describe(at, view)));
         }
         pending

@@ -53,6 +53,7 @@ impl World<'_> {
                 });
                 self.set_clock(*member, *skew);
             }
+            Happening::Change(edit) => self.propose_change(*edit),
             Happening::Split(_) | Happening::Crash(..) | Happening::Skew(..) => {}
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ssid_engine::checking::Checker;
 use ssid_protocol::batch::{SignedBatch, Statements, VerifiedBatch};
 use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::id::{FederationId, NodeId};
@@ -18,7 +17,6 @@ pub(super) struct Federation {
     pub(super) manifest: Manifest,
     pub(super) voters: VoterSet,
     pub(super) epochs: Arc<Epochs>,
-    pub(super) checker: Checker,
     keys: Vec<VotingKey>,
     ids: Vec<NodeId>,
 }
@@ -34,7 +32,6 @@ impl Federation {
             .collect();
         Ok(Self {
             id,
-            checker: Checker::new(epochs.clone()),
             epochs,
             manifest: manifest.clone(),
             voters,

@@ -16,6 +16,9 @@ impl World<'_> {
         } else if self.scenario.operators && self.rng.chance(300) {
             self.do_anything();
         }
+        if !self.healed && self.scenario.operators {
+            self.approve_changes();
+        }
         let pause = if self.healed {
             5_000
         } else {
@@ -24,7 +27,7 @@ impl World<'_> {
         self.clock.after(pause, Step::Operators);
     }
 
-    fn operate(&mut self, at: usize, operation: Operation) {
+    pub(super) fn operate(&mut self, at: usize, operation: Operation) {
         self.coverage.count("operators' decisions");
         self.trace.line(self.clock.now(), || {
             format!("operator of {at}: {operation:?}")

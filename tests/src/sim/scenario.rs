@@ -11,6 +11,7 @@ use ssid_protocol::manifest::{Manifest, TieBreak, Weighting};
 use ssid_protocol::testing;
 use ssid_storage::simulation::{Death, Point};
 
+use super::changes::Edit;
 use super::mutation::Mutation;
 use super::rng::Rng;
 
@@ -53,6 +54,8 @@ pub(super) enum Happening {
     Crash(usize, End, u64),
     /// A member's clock is off by so many milliseconds from now on.
     Skew(usize, i64),
+    /// Somebody proposes to change the members.
+    Change(Edit),
 }
 
 /// How messages travel.
@@ -192,6 +195,7 @@ impl Scenario {
         if !calm {
             scenario.plan_faults(rng);
         }
+        scenario.plan_changes();
         scenario.plan.sort_by_key(|(at, _)| *at);
         scenario
     }
@@ -535,6 +539,7 @@ impl fmt::Display for Happening {
             Self::Crash(member, end, down) => {
                 write!(f, "crash of {member}: {end:?}, up again after {down} ms")
             }
+            Self::Change(edit) => write!(f, "a change of members is proposed: {edit:?}"),
             Self::Skew(member, skew) => write!(f, "clock of {member} off by {skew} ms"),
         }
     }

@@ -431,6 +431,7 @@ impl World<'_> {
                 from: self.fed.node_id(member),
                 ticket,
             },
+            Request::Change(request) => Inbound::ChangeAsked { request, ticket },
             Request::Log { .. } | Request::Evidence { .. } => return Ok(()),
         };
         self.give(at, input);
@@ -477,9 +478,11 @@ impl World<'_> {
                     leave_out(&mut answer, self.fed.node_id(self.machines[at].member));
                 }
                 let is_honest = self.scenario.is_honest(from);
+                let engine = self.machines[at].engine.as_ref();
+                let epochs = engine.map_or(&self.fed.epochs, |engine| engine.epochs());
                 let checked = self
                     .signed
-                    .check(self.fed, node, &request, answer, is_honest)?;
+                    .check(self.fed, epochs, node, &request, answer, is_honest)?;
                 if checked.is_none() {
                     self.false_answer(at, from);
                 }

@@ -180,7 +180,8 @@ impl<'a> World<'a> {
             }
             self.step(step)?;
         }
-        Err(format!("{MOST_STEPS} steps, and no end"))
+        let all = self.pending().join("\n  ");
+        Err(format!("{MOST_STEPS} steps, and no end:\n  {all}"))
     }
 
     fn step(&mut self, step: Step) -> Result<(), String> {
@@ -279,6 +280,8 @@ impl<'a> World<'a> {
 
     fn lie(&mut self) {
         let now = self.clock.shown(0);
+        let latest = self.checks.chain().latest();
+        self.liars.note_latest(latest.epoch, latest.hash());
         for lie in self.liars.lie(self.fed, now, !self.healed) {
             self.coverage.count(&format!("lies: {}", lie.name));
             self.signed.note(&lie.batch);

@@ -48,6 +48,7 @@ impl Engine {
             } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
+            Inbound::ChangeAsked { request, ticket } => self.answer_change(tick, &request, ticket),
             Inbound::Heard(nodes) => nodes
                 .into_iter()
                 .for_each(|node| self.note_heard(tick, node)),
@@ -65,6 +66,10 @@ impl Engine {
             Command::Operate(operation, decider) => {
                 let outcome = self.operate(tick, operation, decider);
                 tick.reply(ticket, Reply::Operated(outcome));
+            }
+            Command::Propose(manifest, decider) => {
+                let outcome = self.propose(tick, *manifest, &decider);
+                tick.reply(ticket, Reply::Proposed(outcome));
             }
             Command::Adjust(adjustment) => {
                 let adjusted = self.adjust(tick, adjustment);

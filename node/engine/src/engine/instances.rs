@@ -42,6 +42,8 @@ impl Engine {
                 self.timers.start(at, subject, timer);
             }
             Output::Want(choice) => self.wants.add(choice.content_digest, subject, tick.steady),
+            // of an epoch that this node has closed the others' closes say what is decided
+            Output::Decided { .. } if self.membership.has_closed() => {}
             Output::Decided { round, choice } => tick.decided.push((subject, round, choice)),
             Output::Conflict(round) => {
                 // people may take days, and other own events shall not wait for them

@@ -39,6 +39,7 @@ impl Engine {
         }
         self.keep_offers(&mut tick);
         self.go_on_with_startup_check(&mut tick);
+        self.go_on_with_change(&mut tick);
         // after what arrived: a vote that is here is not late
         for (subject, timer) in self.timers.due(now.steady) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
@@ -101,9 +102,10 @@ impl Engine {
             .filter(|(at, _)| *at <= tick.steady)
         {
             self.unremembered.pop_front();
-            tick.changes
-                .open_subjects
-                .extend(self.open.get(&subject).and_then(Open::row));
+            // what is voted on again is certified, and stays so
+            let open = self.open.get(&subject);
+            let open = open.filter(|_| self.membership.again(&subject).is_none());
+            tick.changes.open_subjects.extend(open.and_then(Open::row));
         }
     }
 
@@ -128,7 +130,8 @@ impl Engine {
             tick.effects.replies.push((ticket, Reply::Outbox(Ok(keys))));
         }
         // last: compaction asks the database what is decided
-        if self.record.is_long(self.settings.journal_slack_bytes) {
+        let is_read = !self.membership.has_unread();
+        if is_read && self.record.is_long(self.settings.journal_slack_bytes) {
             self.compact_journal()?;
         }
         Ok(())
@@ -150,6 +153,7 @@ impl Engine {
             self.catch_up.next().filter(|_| may_ask),
             self.startup_check.as_ref().and_then(StartupCheck::next),
             self.offers.next().filter(|_| !self.is_signing()),
+            self.membership.next(),
             self.announce_again_at(),
             self.trust_clock.next(),
             backlog,

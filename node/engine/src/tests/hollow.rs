@@ -133,7 +133,7 @@ fn they_take_no_more_than_their_signers_share_and_every_vote_counts() {
         ),
         (40, 0)
     );
-    let answer = net.checker.check(net.ids[0], &request, answer).unwrap();
+    let answer = net.checker(0).check(net.ids[0], &request, answer).unwrap();
     net.tick(
         1,
         vec![Inbound::Answered {
@@ -178,7 +178,7 @@ fn a_statement_alone_needs_its_proof() {
     };
     assert_eq!(statements.len(), 1);
     statements[0].proof.signer = net.ids[2];
-    assert!(net.checker.check(net.ids[0], &request, answer).is_err());
+    assert!(net.checker(0).check(net.ids[0], &request, answer).is_err());
 }
 
 /// The prevotes that justify an own precommit outlive their batches, restarts and compaction: the

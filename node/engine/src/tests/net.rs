@@ -40,7 +40,6 @@ pub(super) struct Net {
     pub(super) ids: Vec<NodeId>,
     pub(super) manifest: Manifest,
     pub(super) settings: EngineSettings,
-    pub(super) checker: Arc<Checker>,
     /// The time: what the steady clocks show, and the wall clocks that are right.
     pub(super) now: UnixMillis,
     /// By how many milliseconds each node's wall clock is ahead.
@@ -73,9 +72,12 @@ impl Net {
     /// fixtures'.
     pub(super) fn with(manifest: Manifest, settings: EngineSettings) -> Self {
         let n = manifest.members.len();
+        Self::of(manifest, n, settings)
+    }
+
+    /// Of `n` nodes, of which the genesis may name fewer as members: the others run beside them.
+    pub(super) fn of(manifest: Manifest, n: usize, settings: EngineSettings) -> Self {
         let (_, _, _, keys) = testing::federation(n);
-        let epochs = Epochs::new(EpochContext::genesis(manifest.clone()).unwrap());
-        let checker = Checker::new(Arc::new(epochs));
         let ids = keys
             .iter()
             .map(ssid_protocol::identity::VotingKey::node_id)
@@ -86,7 +88,6 @@ impl Net {
             ids,
             manifest,
             settings,
-            checker: Arc::new(checker),
             now: START,
             ahead: vec![0; n],
             false_answers: Vec::new(),
@@ -270,18 +271,33 @@ impl Net {
                     ticket: 1,
                 },
             ),
+            Request::Change(request) => self.ask_engine(
+                node,
+                Inbound::ChangeAsked {
+                    request: request.clone(),
+                    ticket: 1,
+                },
+            ),
         };
+        let to = self.ids.iter().position(|id| *id == asker).unwrap();
+        if self.engines[to].is_none() {
+            return;
+        }
         let checked = self
-            .checker
+            .checker(to)
             .check(self.ids[node], &request, answer)
             .unwrap();
-        let to = self.ids.iter().position(|id| *id == asker).unwrap();
         let input = Inbound::Answered {
             from: self.ids[node],
             request,
             answer: Some(checked),
         };
         self.messages.push_back((to, Message::In(input)));
+    }
+
+    /// What a node checks answers with.
+    pub(super) fn checker(&self, node: usize) -> Checker {
+        Checker::new(self.engine(node).epochs().clone())
     }
 
     pub(super) fn ask_engine(&mut self, node: usize, input: Inbound) -> Answer {
@@ -306,10 +322,16 @@ impl Net {
         while let Some((to, message)) = self.messages.pop_front() {
             match message {
                 Message::In(input) if lost(to, &input) => {}
-                Message::In(input) => self.tick(to, vec![input]),
-                Message::Wake => self.tick(to, Vec::new()),
-                Message::Ask(asker, request) => self.answer(to, asker, request),
+                message => self.deliver(to, message),
             }
+        }
+    }
+
+    pub(super) fn deliver(&mut self, to: usize, message: Message) {
+        match message {
+            Message::In(input) => self.tick(to, vec![input]),
+            Message::Wake => self.tick(to, Vec::new()),
+            Message::Ask(asker, request) => self.answer(to, asker, request),
         }
     }
 

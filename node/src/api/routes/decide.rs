@@ -82,6 +82,7 @@ pub(super) async fn resolve(
     let Resolution { choice, reason, by } = serde_json::from_slice(&body?)
         .map_err(|e| Failure::bad_request(format!("needed is {{\"choice\": \"HASH\"}}: {e}")))?;
     let subject = find_subject(&state, subject).await?;
+    check_no_change(&state, subject)?;
     // of what is certified no choice is left: the answer says so, with what was decided
     let Some(open) = state.known.engine.instance(subject).await? else {
         return Err(not_open(&state, subject).await?);
@@ -220,12 +221,26 @@ async fn review(
     decider: Decider,
 ) -> Answer<Operated> {
     let found = state.read(move |state| state.find_event(&hash)).await?;
+    if kind != NoteKind::Refuse {
+        check_no_change(state, found.subject_id)?;
+    }
     let operation = Operation {
         kind,
         subject: found.subject_id,
         choice: found.choice,
     };
     Ok(Json(state.known.engine.operate(operation, decider).await?))
+}
+
+/// Who is a member is approved by whoever is shown the manifest and what follows from it, never by
+/// the hash of an event alone.
+fn check_no_change(state: &ApiState, subject: SubjectId) -> Result<(), Failure> {
+    if subject != state.known.epochs.borrow().current().change() {
+        return Ok(());
+    }
+    let detail = "this is a change of members: it is approved where its manifest is shown, for which this \
+        version has no command yet; refuse it with ssid events refuse HASH --reason TEXT";
+    Err(Failure::bad_request(detail.to_owned()))
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ fn as_sse(event: &NodeEvent) -> Event {
         NodeEvent::Drift { .. } => "drift",
         NodeEvent::Divergence { .. } => "divergence",
         NodeEvent::Abstaining { .. } => "abstaining",
+        NodeEvent::EpochDecided { .. } => "epoch_decided",
+        NodeEvent::EpochEntered { .. } => "epoch_entered",
         NodeEvent::Evidence { .. } => "evidence",
         NodeEvent::LowTrust { .. } => "low_trust",
         NodeEvent::ReadOnly { .. } => "read_only",

@@ -431,6 +431,15 @@ async fn operators_decide_and_are_told_why_not() {
     let body = json!({ "choice": hash.to_string() }).to_string();
     assert_eq!(served.ask(&path, &body).await.0, 404, "nothing is open");
     assert_eq!(served.ask(&path, "{}").await.0, 400);
+    // who is a member is approved by nobody who was not shown the manifest
+    let change = served.state.known.epochs.borrow().current().change();
+    let of_change = format!("POST /v1/conflicts/{change}/resolution");
+    let (status, problem) = served.ask(&of_change, &body).await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        status == 400 && detail.contains("a change of members"),
+        "{problem}"
+    );
     served.certify(&event);
     let (status, problem) = served.ask(&path, &body).await;
     assert_eq!(

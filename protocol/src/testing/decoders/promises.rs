@@ -18,7 +18,8 @@ use crate::identity::VerifyKey;
 use crate::json::{Json, MAX_NUMBER};
 use crate::limits;
 use crate::manifest::Manifest;
-use crate::sync::{Answer, Request};
+use crate::set_tree::{CertifiedEntry, PartError};
+use crate::sync::{Answer, ChangeAnswer, LockProof, Request};
 use crate::testing::{federation, manifest, messages};
 use crate::wire;
 
@@ -131,9 +132,33 @@ pub(super) fn sync_answer(bytes: &[u8]) -> bool {
             .filter_map(|event| event.announced.as_ref())
             .for_each(check_proof),
         Answer::Evidence(all) => all.iter().for_each(check_evidence),
+        Answer::Change(change) => check_change_answer(change),
         Answer::Refused(_) => {}
     }
     true
+}
+
+fn check_change_answer(answer: &ChangeAnswer) {
+    match answer {
+        ChangeAnswer::Epochs(certificates) => certificates.iter().for_each(check_certificate),
+        ChangeAnswer::Manifests(_) => {}
+        ChangeAnswer::Closes(closes) => closes
+            .iter()
+            .for_each(|held| check_proof(&held.close.proof)),
+        ChangeAnswer::Sets(parts) => parts.iter().for_each(|(prefix, part)| {
+            // its own digest is never what is wrong with a part
+            if let Some(part) = part.clone().read::<{ CertifiedEntry::LEN }>() {
+                let checked = part.check(prefix, &part.digest());
+                assert!(!matches!(checked, Err(PartError::Digest { .. })));
+            }
+        }),
+        ChangeAnswer::Polkas(proofs) => proofs.iter().for_each(|proof| match proof {
+            LockProof::Prevotes { prevotes, .. } => prevotes
+                .iter()
+                .for_each(|signed| check_proof(&signed.proof)),
+            LockProof::Certificate(certificate) => check_certificate(certificate),
+        }),
+    }
 }
 
 pub(super) fn evidence(bytes: &[u8]) -> bool {

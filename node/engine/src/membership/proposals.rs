@@ -1,0 +1,375 @@
+//! Proposed manifests (SPEC §4, *Proposing*, *Knowing*): of an announced change only the manifest
+//! says what it is, so that the event counts as known together with that alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request};
+use ssid_storage::{JournalRecord, NoteKind, OperatorNote, StorageError};
+
+use crate::clock::Steady;
+use crate::engine::{Engine, Tick};
+use crate::proof::Proof;
+use crate::request::{Decider, OperatorRefusal, Proposed, RefusalKind};
+use crate::settings::{CLOCK_TOLERANCE, PROPOSAL_AGE, PROPOSALS, PROPOSALS_OF_ONE};
+
+/// How soon a manifest is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Manifests that are proposed, and announcements whose manifests are awaited.
+#[derive(Debug, Default)]
+pub(super) struct Proposals {
+    known: BTreeMap<ManifestHash, Proposal>,
+    wanted: BTreeMap<ManifestHash, Wanted>,
+    /// Given to the next proposal, to tell the older from the newer.
+    next_place: u64,
+}
+
+/// A proposed manifest, valid after the one in force.
+#[derive(Debug)]
+struct Proposal {
+    manifest: Manifest,
+    proposers: BTreeSet<NodeId>,
+    place: u64,
+}
+
+/// A manifest that an announcement names.
+#[derive(Debug, Default)]
+struct Wanted {
+    announcements: Vec<(Event, Proof)>,
+    ask_at: Steady,
+    times: usize,
+}
+
+impl Proposals {
+    /// When a manifest is asked for again.
+    pub(super) fn next(&self) -> Option<Steady> {
+        self.wanted.values().map(|wanted| wanted.ask_at).min()
+    }
+
+    /// A proposed manifest.
+    pub(super) fn manifest(&self, hash: &ManifestHash) -> Option<&Manifest> {
+        self.known.get(hash).map(|proposal| &proposal.manifest)
+    }
+
+    /// Everything is forgotten: another epoch has begun. The hashes of what was known.
+    pub(super) fn clear(&mut self) -> Vec<ManifestHash> {
+        self.wanted.clear();
+        std::mem::take(&mut self.known).into_keys().collect()
+    }
+
+    fn add(&mut self, hash: ManifestHash, manifest: Manifest) {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.known.entry(hash).or_insert(Proposal {
+            manifest,
+            proposers: BTreeSet::new(),
+            place,
+        });
+    }
+
+    /// Waits for the manifest of an announcement, within what one origin and all may have.
+    fn want(&mut self, hash: ManifestHash, event: &Event, proof: &Proof) {
+        let of_signer = |wanted: &&Wanted| {
+            let mut proofs = wanted.announcements.iter();
+            proofs.any(|(_, known)| known.signer() == proof.signer())
+        };
+        let of_one = self.wanted.values().filter(of_signer).count();
+        let is_new = !self.wanted.contains_key(&hash);
+        if is_new && (of_one >= PROPOSALS_OF_ONE || self.wanted.len() >= PROPOSALS) {
+            return; // it is announced again
+        }
+        let wanted = self.wanted.entry(hash).or_default();
+        let is_known = |(_, known): &(Event, Proof)| known.signer() == proof.signer();
+        if !wanted.announcements.iter().any(is_known) {
+            wanted.announcements.push((event.clone(), proof.clone()));
+        }
+    }
+
+    /// The oldest of a proposer's that may be dropped for a new one; an error if it has its share
+    /// and none may.
+    fn surplus(
+        &self,
+        proposer: &NodeId,
+        is_needed: impl Fn(&ManifestHash) -> bool,
+    ) -> Result<Option<ManifestHash>, ()> {
+        let of_it = self
+            .known
+            .iter()
+            .filter(|(_, proposal)| proposal.proposers.contains(proposer));
+        let mut of_it: Vec<_> = of_it
+            .map(|(hash, proposal)| (proposal.place, *hash))
+            .collect();
+        if of_it.len() < PROPOSALS_OF_ONE && self.known.len() < PROPOSALS {
+            return Ok(None);
+        }
+        of_it.sort_unstable();
+        let oldest = of_it.into_iter().map(|(_, hash)| hash);
+        oldest
+            .into_iter()
+            .find(|hash| !is_needed(hash))
+            .map(Some)
+            .ok_or(())
+    }
+}
+
+/// The manifest that a `federation_epoch` event names.
+pub(super) fn manifest_of(event: &Event) -> Option<ManifestHash> {
+    event.commit_hash.parse().ok()
+}
+
+impl Engine {
+    pub(super) fn load_proposals(&mut self) -> Result<(), StorageError> {
+        for row in self.store.clone().proposals() {
+            let (hash, text) = row?;
+            // checked again: the disk may lie, and what was entered since ended it
+            if let Ok(manifest) = Manifest::parse(text.as_bytes())
+                && manifest.hash() == hash
+                && self.membership.chain.check_next(&manifest).is_ok()
+            {
+                self.membership.proposals.add(hash, manifest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposes a manifest, and approves it.
+    ///
+    /// # Errors
+    /// If it is not valid after the manifest in force, or this node may propose nothing now.
+    pub(crate) fn propose(
+        &mut self,
+        tick: &mut Tick,
+        manifest: Manifest,
+        decider: &Decider,
+    ) -> Result<Proposed, OperatorRefusal> {
+        let refuse = |kind, reason: String| Err(OperatorRefusal::new(kind, reason));
+        if self.rules.me.is_none() {
+            let reason = "this node is no voter of the current epoch: only voters propose";
+            return refuse(RefusalKind::NoVoter, reason.into());
+        }
+        if !self.is_signing() {
+            let (_, reason) = self.can_sign();
+            let reason = format!("this node signs nothing now: {reason}");
+            return refuse(RefusalKind::NoVoter, reason);
+        }
+        if let Err(error) = self.membership.chain.check_next(&manifest) {
+            return refuse(RefusalKind::UnknownCandidate, error.to_string());
+        }
+        let event = manifest.epoch_event();
+        let subject = self.epochs.current().change();
+        if let Some((_, certified)) = self.certified_choice(&subject) {
+            let reason = format!(
+                "event {} ends this epoch: that is final",
+                certified.event_hash
+            );
+            return refuse(RefusalKind::Decided, reason);
+        }
+        if !is_timely_proposal(tick.now, &event) {
+            let reason = format!(
+                "created_at is {}: a proposal is at most {} days old, and no more than 5 minutes ahead",
+                manifest.created_at,
+                PROPOSAL_AGE.as_secs() / 86_400
+            );
+            return refuse(RefusalKind::NotEndorsable, reason);
+        }
+        let (hash, choice) = (manifest.hash(), event.choice());
+        if self.make_room_for(tick, self.me, &hash).is_err() {
+            let reason = format!("{PROPOSALS_OF_ONE} proposals of this node are voted on already");
+            return refuse(RefusalKind::Voted, reason);
+        }
+        tick.changes
+            .proposals
+            .push((hash, Some(manifest.to_json().to_jcs())));
+        self.membership.proposals.add(hash, manifest);
+        tracing::info!(manifest = %hash, by = decider.by, reason = decider.reason, "a change of members is proposed");
+        // announced as own events are, and approved before it is: the prevote goes out with it
+        let is_announced = self.announced_as(&subject, choice);
+        self.ensure_open(tick, subject);
+        self.approve(tick, choice);
+        if !is_announced {
+            tick.own_events.push(event);
+        }
+        Ok(Proposed {
+            manifest: hash,
+            subject,
+            choice,
+        })
+    }
+
+    fn announced_as(&self, subject: &ssid_protocol::id::SubjectId, choice: Choice) -> bool {
+        let open = self.open.get(subject);
+        open.and_then(|open| open.announced.get(&choice))
+            .is_some_and(|proof| proof.signer() == self.me)
+    }
+
+    /// Writes down that the operator approves a change: an endorsement in round 0, and the standing
+    /// choice in all later rounds.
+    pub(crate) fn approve(&mut self, tick: &mut Tick, choice: Choice) {
+        let subject = self.epochs.current().change();
+        for kind in [NoteKind::Endorse, NoteKind::Stand] {
+            let note = OperatorNote {
+                subject,
+                kind,
+                choice: Some(choice),
+            };
+            tick.journal.push(JournalRecord::Note(note));
+            if let Some(open) = self.open.get_mut(&subject) {
+                open.note(note);
+            }
+        }
+        let choose = ssid_protocol::voting::Input::Choose(choice);
+        self.apply(tick, subject, choose);
+        self.endorse(tick, subject);
+    }
+
+    /// Whether the manifest that a `federation_epoch` event names is known, and the event the one
+    /// that follows from it. If the manifest is not here it is asked for.
+    pub(crate) fn knows_manifest(
+        &mut self,
+        tick: &mut Tick,
+        event: &Event,
+        proof: Option<&Proof>,
+    ) -> bool {
+        let Some(hash) = manifest_of(event) else {
+            return false;
+        };
+        let signer = proof.map(Proof::signer);
+        let voter = signer.filter(|node| self.epochs.current().voters().index_of(node).is_some());
+        if let Some(proposal) = self.membership.proposals.known.get(&hash) {
+            if proposal.manifest.epoch_event() != *event {
+                return false;
+            }
+            let is_new = voter.is_some_and(|node| !proposal.proposers.contains(&node));
+            if is_new && let Some(node) = voter {
+                if self.make_room_for(tick, node, &hash).is_err() {
+                    return false;
+                }
+                if let Some(proposal) = self.membership.proposals.known.get_mut(&hash) {
+                    proposal.proposers.insert(node);
+                }
+            }
+            return true;
+        }
+        if let (Some(proof), Some(_)) = (proof, voter) {
+            self.membership.proposals.want(hash, event, proof);
+        }
+        false
+    }
+
+    /// Makes room for one more proposal of a member: its oldest goes that nobody voted for.
+    fn make_room_for(
+        &mut self,
+        tick: &mut Tick,
+        proposer: NodeId,
+        new: &ManifestHash,
+    ) -> Result<(), ()> {
+        let membership = &mut self.membership;
+        if membership.proposals.known.contains_key(new) {
+            return Ok(());
+        }
+        let subject = self.epochs.current().change();
+        let open = self.open.get(&subject);
+        let choice_of = |hash: &ManifestHash| {
+            let manifest = membership.proposals.manifest(hash)?;
+            Some(manifest.epoch_event().choice())
+        };
+        let is_needed = |hash: &ManifestHash| {
+            let (Some(choice), Some(open)) = (choice_of(hash), open) else {
+                return false;
+            };
+            !open.machine.may_forget(choice)
+                || open.noted(NoteKind::Endorse) == Some(choice)
+                || open.noted(NoteKind::Stand) == Some(choice)
+        };
+        let Some(oldest) = membership.proposals.surplus(&proposer, is_needed)? else {
+            return Ok(());
+        };
+        let choice = choice_of(&oldest);
+        membership.proposals.known.remove(&oldest);
+        tick.changes.proposals.push((oldest, None));
+        if let (Some(choice), Some(open)) = (choice, self.open.get_mut(&subject)) {
+            open.forget_candidate(choice);
+        }
+        Ok(())
+    }
+
+    /// Takes manifests that were asked for: proposed ones, and those of epochs that are decided.
+    pub(super) fn take_manifests(&mut self, tick: &mut Tick, texts: Vec<String>) {
+        for text in texts.into_iter().take(MANIFESTS) {
+            let Ok(manifest) = Manifest::parse(text.as_bytes()) else {
+                continue;
+            };
+            let hash = manifest.hash();
+            self.prove(tick, &manifest);
+            let Some(wanted) = self.membership.proposals.wanted.remove(&hash) else {
+                continue;
+            };
+            let event = manifest.epoch_event();
+            if let Err(error) = self.membership.chain.check_next(&manifest) {
+                tracing::warn!(manifest = %hash, %error, "a proposed manifest is not valid");
+                continue;
+            }
+            let announcements = wanted.announcements.into_iter();
+            for (announced, proof) in announcements.filter(|(announced, _)| *announced == event) {
+                if self.make_room_for(tick, proof.signer(), &hash).is_err() {
+                    continue;
+                }
+                self.membership.proposals.add(hash, manifest.clone());
+                tick.changes
+                    .proposals
+                    .push((hash, Some(manifest.to_json().to_jcs())));
+                let batch = proof.batch().cloned();
+                let is_new = self.add_candidate(tick, &announced, Some(proof), false);
+                if let Some(batch) = batch.filter(|_| is_new) {
+                    self.store_batch(tick, &batch);
+                }
+            }
+        }
+    }
+
+    /// Asks for manifests that announcements name and certificates of decided changes do.
+    pub(super) fn ask_for_manifests(&mut self, tick: &mut Tick) {
+        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
+        if connected.is_empty() {
+            return;
+        }
+        let mut by_node: BTreeMap<NodeId, Vec<ManifestHash>> = BTreeMap::new();
+        for (hash, wanted) in &mut self.membership.proposals.wanted {
+            if wanted.ask_at > tick.steady {
+                continue;
+            }
+            wanted.ask_at = tick.steady.after(ASK_AGAIN);
+            // who announced it serves it; and then everybody else
+            let signers = wanted.announcements.iter().map(|(_, proof)| proof.signer());
+            let mut whom: Vec<_> = signers.filter(|node| connected.contains(node)).collect();
+            whom.extend(&connected);
+            let at = wanted.times % whom.len();
+            wanted.times += 1;
+            if let Some(node) = whom.get(at) {
+                by_node.entry(*node).or_default().push(*hash);
+            }
+        }
+        for (node, hashes) in by_node {
+            let request = Request::Change(ChangeRequest::Manifests { hashes });
+            tick.effects.asks.push((node, request));
+        }
+    }
+}
+
+/// Whether a proposal is young enough to be approved: at most 5 minutes ahead of this node's clock,
+/// and not older than [`PROPOSAL_AGE`].
+pub(crate) fn is_timely_proposal(now: UnixMillis, event: &Event) -> bool {
+    let Some(at) = event
+        .instant()
+        .map(|instant| i128::from(instant.unix_millis()))
+    else {
+        return false;
+    };
+    let millis = |duration: Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4);
+    let now = i128::from(now.0);
+    (now - millis(PROPOSAL_AGE)..=now + millis(CLOCK_TOLERANCE)).contains(&at)
+}
