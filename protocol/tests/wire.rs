@@ -108,6 +108,9 @@ fn sync_requests() {
         ("open", "bc79f0f0ac3b9a94"),
         ("events", "525572628e3f401a"),
         ("own", "fb5e512425fc9449"),
+        ("sets", "cca12e36a15b695c"),
+        ("polkas", "28b7a0e319c5e2fe"),
+        ("manifests", "c671f504fafdb1bb"),
         ("evidence", "6afcb0fa843fe031"),
     ];
     assert_pinned(&requests(), &expected);
@@ -122,6 +125,9 @@ fn sync_answers() {
         ("open", "3cdb7e7b810a15aa"),
         ("events", "5a285600690f93ca"),
         ("refused", "7bcce6d2ecc5f6bf"),
+        ("sets", "93b099b5bf2dd7ca"),
+        ("polkas", "608f6b8d11457e1e"),
+        ("closes", "371b6812abd3ead4"),
         ("own", "a762cc8f532bbb52"),
         ("evidence", "03177c565399274f"),
     ];
