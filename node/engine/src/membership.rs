@@ -189,6 +189,7 @@ impl Engine {
             || membership.chain.latest().epoch > current
             // of a database that was lost the journal says how far this node had come
             || membership.own_closes.keys().next_back().is_some_and(|closed| *closed >= current)
+            || membership.entered_once > current
             || membership.has_unread()
     }
 

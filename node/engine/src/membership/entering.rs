@@ -278,6 +278,7 @@ impl Engine {
             if subject != change && (lock.is_some() || self.stays_open(&open)) {
                 self.open_again(tick, subject, Some(open), lock);
             } else {
+                self.own_events.end(&subject);
                 tick.changes.dropped_subjects.push(subject);
             }
         }

@@ -333,10 +333,10 @@ impl Engine {
 
     /// Asks for manifests that announcements name and certificates of decided changes do.
     pub(super) fn ask_for_manifests(&mut self, tick: &mut Tick) {
-        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
-        if connected.is_empty() {
+        if self.membership.proposals.wanted.is_empty() || self.peers.connected.is_empty() {
             return;
         }
+        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
         let mut by_node: BTreeMap<NodeId, Vec<ManifestHash>> = BTreeMap::new();
         for (hash, wanted) in &mut self.membership.proposals.wanted {
             if wanted.ask_at > tick.steady {

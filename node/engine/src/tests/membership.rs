@@ -413,3 +413,50 @@ fn who_refuses_a_change_does_not_vote_for_it() {
     };
     assert!((0..4).all(|node| reason(node) == "another"));
 }
+
+/// What it signed in the later epoch its journal alone says.
+#[test]
+fn a_node_whose_database_is_lost_enters_again_before_it_signs() {
+    for compacts in [false, true] {
+        let mut net = Net::new(4);
+        net.settle();
+        let manifest = change(&net, 0, |_| {});
+        carry_through(&mut net, &manifest, &[1, 2, 3]);
+        net.emit(0, &[testing::event("release", "v1")]);
+        net.settle();
+        // voted on, and not decided: two are not there
+        net.stop(1);
+        net.stop(2);
+        let waiting = testing::event("release", "waits");
+        net.emit(3, std::slice::from_ref(&waiting));
+        net.settle();
+        if compacts {
+            net.engine_mut(3).compact_journal().unwrap();
+        }
+        net.stop(3);
+        std::fs::remove_dir_all(net.homes[3].path().join("db")).unwrap();
+        std::fs::remove_file(net.homes[3].path().join("log.head")).unwrap();
+        net.start(3);
+        assert_eq!(net.engine(3).epochs().current().number(), Epoch(0));
+        assert_ne!(net.status(3).can_sign.as_str(), "yes");
+        net.start(1);
+        net.start(2);
+        net.settle();
+        net.pass(40);
+        assert_eq!(epochs(&net), [1, 1, 1, 1], "compacted: {compacts}");
+        let status = net.status(3);
+        assert_eq!(
+            status.can_sign.as_str(),
+            "yes",
+            "{}",
+            status.can_sign_reason
+        );
+        for node in 0..4 {
+            assert!(
+                net.certified(node).contains(&waiting.choice()),
+                "node {node}"
+            );
+            assert_eq!(net.store(node).evidence().count(), 0);
+        }
+    }
+}
