@@ -460,3 +460,37 @@ fn a_node_whose_database_is_lost_enters_again_before_it_signs() {
         }
     }
 }
+
+#[test]
+fn small_and_large_federations_change_several_times_and_one_sleeps_through_it() {
+    for n in [2, 3, 7] {
+        let mut net = Net::new(n);
+        net.settle();
+        // of few voters all are needed
+        let sleeper = n - 1;
+        let sleeps = n > 3;
+        if sleeps {
+            net.stop(sleeper);
+        }
+        for number in 0..3_u64 {
+            let manifest = change(&net, 0, |manifest| {
+                manifest.change.as_mut().unwrap().reason = format!("change {number}");
+            });
+            let approvers: Vec<_> = (1..n - usize::from(sleeps)).collect();
+            carry_through(&mut net, &manifest, &approvers);
+            net.emit(1, &[testing::event("release", &format!("v{number}"))]);
+            net.settle();
+            assert!(
+                epochs(&net).iter().all(|epoch| *epoch == number + 1),
+                "{n}: {number}"
+            );
+        }
+        if sleeps {
+            net.start(sleeper);
+            net.settle();
+            net.pass(20);
+        }
+        assert_eq!(epochs(&net), vec![3; n], "{n}");
+        assert!((0..n).all(|node| net.certified(node).len() == 6), "{n}");
+    }
+}
