@@ -13,6 +13,7 @@ mod config;
 mod conflicts;
 mod consensus;
 mod emit;
+mod epochs;
 mod events;
 mod evidence;
 mod export;
@@ -23,6 +24,7 @@ mod init;
 mod log;
 mod log_verify;
 mod man;
+mod membership;
 mod near_type;
 mod nodes;
 mod offline;
@@ -61,6 +63,10 @@ pub(crate) enum Command {
     Sync(sync::SyncArgs),
     #[command(subcommand)]
     Nodes(nodes::NodesCommand),
+    #[command(subcommand)]
+    Membership(membership::MembershipCommand),
+    #[command(subcommand)]
+    Epochs(epochs::EpochsCommand),
     #[command(subcommand)]
     Events(events::EventsCommand),
     #[command(subcommand)]
@@ -137,6 +143,8 @@ fn run(command: Command, context: &Context, interface: fn() -> clap::Command) ->
         Command::Todo(args) => asking(todo::run(&args, context)),
         Command::Sync(args) => asking(sync::run(&args, context)),
         Command::Nodes(command) => asking(nodes::run(command, context)),
+        Command::Membership(command) => asking(membership::run(command, context)),
+        Command::Epochs(command) => asking(epochs::run(command, context)),
         Command::Events(command) => asking(events::run(command, context)),
         Command::Consensus(command) => asking(consensus::run(command, context)),
         Command::Conflicts(command) => asking(conflicts::run(command, context)),

@@ -13,6 +13,7 @@ use ssid_node::keyfile;
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::text::is_unseen;
 use ssid_protocol::card::MemberCard;
+use ssid_protocol::chain::Chain;
 use ssid_protocol::id::Epoch;
 use ssid_protocol::limits;
 use ssid_protocol::manifest::{Manifest, Rules, TieBreak, Weighting};
@@ -393,6 +394,31 @@ fn check_members(members: &[Member]) -> Result<(), CliError> {
 /// other federation.
 pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
     let manifest = read_genesis(path)?;
+    join_as_member(home, path, &manifest)?;
+    Ok(manifest)
+}
+
+/// The same for a node that became a member in a later epoch, with the chain up to that; the
+/// manifest of its latest epoch.
+pub(crate) fn join_later(
+    home: &Home,
+    path: &Path,
+    chain: &Chain,
+    epochs: &[u8],
+) -> Result<Manifest> {
+    let latest = chain.latest();
+    join_as_member(home, path, latest)?;
+    let to = home.epochs();
+    write_atomic(&to, epochs).map_err(|e| {
+        let message = format!("cannot write {}: {e}", to.display());
+        CliError::new(Code::Failed, message)
+    })?;
+    Ok(latest.clone())
+}
+
+/// Takes the genesis file, if the node is a member by `manifest`, which is that or of a later epoch.
+fn join_as_member(home: &Home, path: &Path, manifest: &Manifest) -> Result<()> {
+    let genesis = read_genesis(path)?;
     home.check().or_usage()?;
     let card = read_card(&home.card())?;
     // by the key and not by the name: a card that was made again is another node
@@ -403,9 +429,9 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
             "this node ({}) is not a member of federation {}",
             own.node_id, manifest.name
         );
-        return Err(CliError::usage(message)
-            .hint("give its card to whoever creates the federation: ssid card")
-            .into());
+        let hint = "give its card to whoever creates the federation, or proposes it as a member: ssid card; \
+            who became a member later joins with: ssid federation join genesis.json --epochs epochs.jsonl";
+        return Err(CliError::usage(message).hint(hint).into());
     };
     // else it would start, and every member refuse its connections
     if member.peer_id != own.peer_id {
@@ -420,7 +446,7 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
     // of one federation for good: votes of two under one key would be proof against it
     if home.genesis().exists() {
         let joined = read_genesis(&home.genesis())?;
-        if joined != manifest {
+        if joined != genesis {
             let message = format!(
                 "{data} belongs to federation {} ({}) already",
                 joined.name,
@@ -431,8 +457,8 @@ pub(crate) fn join(home: &Home, path: &Path) -> Result<Manifest> {
                 .into());
         }
     }
-    write(&home.genesis(), &manifest.to_pretty())?;
-    Ok(manifest)
+    write(&home.genesis(), &genesis.to_pretty())?;
+    Ok(())
 }
 
 /// A member card from a file.

@@ -192,6 +192,11 @@ impl Home {
         self.root.join("federation_config.json")
     }
 
+    /// The chain of epochs that the node joined with, if it became a member in a later one.
+    pub fn epochs(&self) -> PathBuf {
+        self.root.join("epochs.jsonl")
+    }
+
     /// The manifest of epoch 0 of the federation that the node is in.
     pub fn genesis(&self) -> PathBuf {
         self.root.join("genesis.json")

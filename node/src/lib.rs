@@ -8,6 +8,7 @@ mod client;
 pub mod clock;
 pub mod config;
 pub mod conflicts;
+mod consequences;
 mod document;
 pub mod engine;
 mod epoch_watch;

@@ -10,6 +10,7 @@ mod event;
 mod evidence;
 mod fields;
 mod log;
+mod membership;
 mod node;
 mod observation;
 mod problem;
@@ -29,6 +30,9 @@ pub use event::{
 };
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};
+pub use membership::{
+    ChangeView, CloseView, EpochView, MembershipView, ProposalView, ProposedView,
+};
 pub use node::{NodeView, ObservedNodeView};
 pub use observation::{OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY};
 pub use problem::Problem;

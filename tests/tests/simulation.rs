@@ -163,7 +163,7 @@ fn is_found(mutation: Mutation, within: u64, words: &[&str]) {
 
 #[test]
 fn a_restart_that_forgets_its_locks_is_found() {
-    is_found(Mutation::DropsLocks, 300, &["two votes of member"]);
+    is_found(Mutation::DropsLocks, 600, &["two votes of member"]);
 }
 
 #[test]

@@ -7,9 +7,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use ssid_node::config::write_atomic;
 use ssid_protocol::card::MemberCard;
+use ssid_protocol::id::FederationId;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
 
+use super::offline;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, clean, counted, is_standard_output, short};
@@ -22,12 +24,19 @@ pub(crate) enum FederationCommand {
     Create(CreateArgs),
     /// Take a genesis file into this node's data directory; its node must be a member
     ///
-    /// Example:
+    /// Who became a member later gives the chain of epochs, too, which a member exports with: ssid
+    /// epochs export
+    ///
+    /// Examples:
     ///   ssid federation join genesis.json
+    ///   ssid federation join genesis.json --epochs epochs.jsonl
     #[command(verbatim_doc_comment)]
     Join {
         /// The genesis file
         genesis: PathBuf,
+        /// The chain of epochs up to one in which this node is a member
+        #[arg(long, value_name = "F")]
+        epochs: Option<PathBuf>,
     },
     /// Show the rules and members of a federation, and how many of them may fail or lie
     ///
@@ -84,13 +93,19 @@ pub(crate) struct CreateArgs {
 pub(crate) fn run(command: FederationCommand, context: &Context) -> Result<()> {
     match command {
         FederationCommand::Create(args) => create(&args, context),
-        FederationCommand::Join { genesis } => {
-            let manifest = setup::join(&context.home, &genesis)?;
-            show(&manifest, context.out)
+        FederationCommand::Join { genesis, epochs } => {
+            let Some(epochs) = epochs else {
+                let manifest = setup::join(&context.home, &genesis)?;
+                return show(&manifest, manifest.federation_id(), context.out);
+            };
+            let (chain, bytes) = offline::chain(&genesis, &epochs)?;
+            let manifest = setup::join_later(&context.home, &genesis, &chain, &bytes)?;
+            show(&manifest, chain.federation_id(), context.out)
         }
         FederationCommand::Show { genesis } => {
             let path = genesis.unwrap_or_else(|| context.home.genesis());
-            show(&setup::read_genesis(&path)?, context.out)
+            let manifest = setup::read_genesis(&path)?;
+            show(&manifest, manifest.federation_id(), context.out)
         }
     }
 }
@@ -142,7 +157,7 @@ fn create(args: &CreateArgs, context: &Context) -> Result<()> {
             format!("cannot write {}: {e}", args.output.display()),
         )
     })?;
-    show(&manifest, context.out)
+    show(&manifest, manifest.federation_id(), context.out)
 }
 
 /// A card that its own key signed; the file is named if it is not.
@@ -153,7 +168,8 @@ fn verified_card(path: &std::path::Path) -> Result<MemberCard> {
     Ok(card)
 }
 
-fn show(manifest: &Manifest, out: Output) -> Result<()> {
+/// Shows a manifest; a federation's id is the hash of its first one.
+fn show(manifest: &Manifest, id: FederationId, out: Output) -> Result<()> {
     let voters = manifest.voters().or_usage()?;
     let member = |m: &ssid_protocol::member::Member| {
         json!({
@@ -164,7 +180,7 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
     };
     let answer = json!({
         "federation_name": manifest.name,
-        "federation_id": manifest.federation_id(),
+        "federation_id": id,
         "epoch": manifest.epoch,
         "created_at": manifest.created_at,
         "threshold_percent": f64::from(manifest.threshold_bp) / 100.0,
@@ -176,7 +192,7 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
         "fewest_that_break_safety": voters.heaviest_exceeding_faulty(),
         "members": manifest.members.iter().map(member).collect::<Vec<_>>(),
     });
-    out.show(&answer, |_| text(manifest, &voters, out))?;
+    out.show(&answer, |_| text(manifest, id, &voters, out))?;
     // a slip in an address is found now, while cards can still be made anew
     for member in &manifest.members {
         for address in &member.addresses {
@@ -193,7 +209,7 @@ fn show(manifest: &Manifest, out: Output) -> Result<()> {
     Ok(())
 }
 
-fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
+fn text(manifest: &Manifest, id: FederationId, voters: &VoterSet, out: Output) -> String {
     let members = manifest.members.iter().map(|m| {
         let cells = [
             short(&m.node_id),
@@ -219,7 +235,7 @@ fn text(manifest: &Manifest, voters: &VoterSet, out: Output) -> String {
         "Federation {} (epoch {})\n  id         {}\n  quorum     {} of {} ({threshold:.1}% asked for)\n  tolerates  {}\n\n{}",
         clean(&manifest.name),
         manifest.epoch,
-        manifest.federation_id(),
+        id,
         voters.quorum(),
         voters.total(),
         out.paragraph(&tolerance(voters), 13),

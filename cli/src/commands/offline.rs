@@ -116,6 +116,15 @@ fn links_up_to(epoch: Epoch, path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// The chain of a genesis and a chain file, and the bytes of that.
+pub(super) fn chain(genesis: &Path, epochs: &Path) -> Result<(Chain, Vec<u8>)> {
+    let manifest = parse_genesis(genesis)?;
+    let mut chain = Chain::new(manifest).map_err(|e| refused(genesis, &e))?;
+    let bytes = read_chain_file(epochs)?;
+    chain.read(&bytes).map_err(|e| refused(epochs, &e))?;
+    Ok((chain, bytes))
+}
+
 fn read_chain_file(path: &Path) -> Result<Vec<u8>, CliError> {
     named_file::read(path, CHAIN_BYTES).map_err(|e| {
         let hint = "--epochs takes a file of lines, one for each epoch from 1 on";

@@ -14,9 +14,13 @@ use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::vote::Phase;
 use ssid_storage::LogHead;
 
+use super::membership::ChangeView;
+
 /// The engine's state in numbers, published after every tick that changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
+    /// The change of members that is under way.
+    pub change: Option<ChangeView>,
     /// What this node last signed about itself, its log's head in it; `None` until it has.
     pub heartbeat: Option<Arc<VerifiedBatch>>,
     /// The epoch it acts in.

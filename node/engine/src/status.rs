@@ -37,6 +37,7 @@ impl Engine {
         let (connected_voters, missing_voters): (Vec<_>, Vec<_>) =
             voter_ids.partition(|node| self.is_here(node));
         EngineStatus {
+            change: self.change(),
             heartbeat: self.heartbeats.latest().cloned(),
             epoch: self.epochs.current().number(),
             abstaining: self.standing.abstaining().map(str::to_owned),

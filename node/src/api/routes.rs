@@ -11,6 +11,7 @@ mod evidence;
 mod import;
 mod index;
 mod log;
+mod membership;
 mod nodes;
 mod paging;
 mod report;
@@ -44,6 +45,8 @@ const EVENTS_BYTES: usize = 16 << 20;
 const BODY_BYTES: usize = 256 << 10;
 /// Bytes of an imported log.
 const IMPORT_BYTES: usize = 128 << 20;
+/// Bytes of a manifest, white space included.
+const MANIFEST_BYTES: usize = 4 << 20;
 /// How long an ordinary request may take.
 const QUICK: Duration = Duration::from_secs(30);
 /// How long one may take that waits, or verifies the whole log.
@@ -79,6 +82,19 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/telemetry/outbox", get(telemetry::outbox))
         .route("/v1/telemetry/outbox/{id}/retry", post(telemetry::retry))
         .route("/v1/telemetry/outbox/{id}/drop", post(telemetry::forget))
+        .route("/v1/membership", get(membership::show))
+        .route("/v1/membership/draft", get(membership::draft))
+        .route("/v1/membership/proposals/{hash}", get(membership::proposal))
+        .route(
+            "/v1/membership/proposals/{hash}/approve",
+            post(membership::approve),
+        )
+        .route(
+            "/v1/membership/proposals/{hash}/reject",
+            post(membership::reject),
+        )
+        .route("/v1/epochs", get(membership::epochs))
+        .route("/v1/epochs/export", get(membership::chain_file))
         .route("/v1/divergences", get(divergences::list))
         .route("/v1/log/head", get(log::head))
         .route("/v1/log/signed-head", get(log::signed_head))
@@ -102,6 +118,11 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
             post(import::import)
                 .layer(bodies_of(IMPORT_BYTES))
                 .layer(from_fn(import::alone)),
+        )
+        // a manifest of a thousand members has a megabyte
+        .route(
+            "/v1/membership/proposals",
+            post(membership::propose).layer(bodies_of(MANIFEST_BYTES)),
         )
         .route("/v1/anchors", get(anchors::list).post(anchors::run))
         .route("/v1/sync", get(sync::show).post(sync::start))

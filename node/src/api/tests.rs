@@ -199,6 +199,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         .map(ssid_protocol::identity::VotingKey::node_id)
         .collect();
     EngineStatus {
+        change: None,
         heartbeat: None,
         clock_offset_seconds: None,
         epoch: Epoch::ZERO,

@@ -1,26 +1,73 @@
 //! The manifest's members as the network needs them.
 
+use std::collections::BTreeSet;
+
 use libp2p::{Multiaddr, PeerId};
 use ssid_network::MemberPeer;
+use ssid_protocol::epoch::Epochs;
+use ssid_protocol::id::{Epoch, NodeId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::member::{Member, Role};
 
 use super::error::NodeError;
 
-/// Every member with its parsed key, peer id and addresses. Observers other than this node only
-/// where they are let in.
-pub(super) fn peers(
-    manifest: &Manifest,
-    own: ssid_protocol::id::NodeId,
-    observers: bool,
-) -> Result<Vec<MemberPeer>, NodeError> {
-    let admitted = |member: &&ssid_protocol::member::Member| {
-        member.is_voter() || observers || member.node_id == own
-    };
-    manifest.members.iter().filter(admitted).map(peer).collect()
+/// Whether a member may connect: suspended and inactive ones verify what the others decide, though
+/// they do not vote; observers other than this node only where they are let in.
+fn is_admitted(member: &Member, own: NodeId, observers: bool) -> bool {
+    member.role != Role::Observer || observers || member.node_id == own
 }
 
-fn peer(member: &ssid_protocol::member::Member) -> Result<MemberPeer, NodeError> {
+/// The members of the epoch that the node is in and, once they are decided, of later ones. What of a
+/// member cannot be read is left out: others approved that manifest, and the rest can be reached.
+pub(super) fn known_peers(epochs: &Epochs, own: NodeId, observers: bool) -> Vec<MemberPeer> {
+    let current = epochs.current();
+    let mut later = Vec::new();
+    while let Some(next) = epochs.get(Epoch(current.number().0 + later.len() as u64 + 1)) {
+        later.push(next);
+    }
+    // the latest first: it has the addresses of today
+    let newcomers = later.iter().rev().flat_map(|next| &next.manifest().members);
+    let newcomers = newcomers.filter(|member| current.key(&member.node_id).is_none());
+    let members = current.manifest().members.iter().chain(newcomers);
+    let mut peers: Vec<MemberPeer> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let members = members.filter(|member| seen.insert(member.node_id));
+    for member in members.filter(|member| is_admitted(member, own, observers)) {
+        let mut readable = member.clone();
+        readable
+            .addresses
+            .retain(|text| text.parse::<Multiaddr>().is_ok());
+        if readable.addresses.len() < member.addresses.len() {
+            tracing::warn!(
+                member = member.node_name,
+                "some of its addresses in the manifest are none"
+            );
+        }
+        match peer(&readable) {
+            Ok(known) => peers.push(MemberPeer {
+                // of a later epoch nobody votes yet
+                is_voter: known.is_voter && current.key(&member.node_id).is_some(),
+                ..known
+            }),
+            Err(error) => tracing::error!(%error, "this member cannot be reached"),
+        }
+    }
+    peers
+}
+
+/// Every member with its parsed key, peer id and addresses.
+pub(super) fn peers(
+    manifest: &Manifest,
+    own: NodeId,
+    observers: bool,
+) -> Result<Vec<MemberPeer>, NodeError> {
+    let members = manifest.members.iter();
+    let admitted = members.filter(|member| is_admitted(member, own, observers));
+    admitted.map(peer).collect()
+}
+
+fn peer(member: &Member) -> Result<MemberPeer, NodeError> {
     let invalid = |field: &str, reason: String| NodeError::Genesis {
         path: format!("member {} ({})", member.node_name, field).into(),
         reason,
@@ -51,4 +98,57 @@ pub(super) fn address(place: String, text: &str) -> Result<Multiaddr, NodeError>
         place,
         value: text.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use ssid_protocol::epoch::EpochContext;
+    use ssid_protocol::member::Status;
+    use ssid_protocol::testing;
+
+    use super::*;
+
+    /// With peer ids that are some.
+    fn manifest(members: usize) -> Manifest {
+        let mut manifest = testing::manifest(members);
+        for member in &mut manifest.members {
+            let key = libp2p::identity::Keypair::generate_ed25519();
+            member.peer_id = key.public().to_peer_id().to_string();
+            member.addresses.clear();
+        }
+        manifest
+    }
+
+    #[test]
+    fn suspended_members_connect_newcomers_once_it_is_decided_and_one_that_is_unreadable_alone_is_left_out()
+     {
+        let mut all = manifest(6);
+        let newcomer = all.members.pop().unwrap();
+        all.members[1].status = Status::Suspended;
+        all.members[2].role = Role::Observer;
+        let own = all.members[0].node_id;
+        let genesis = EpochContext::genesis(all.clone()).unwrap();
+        let mut next = testing::successor(&all);
+        next.members.push(newcomer.clone());
+        let next = genesis.successor(next).unwrap();
+        let mut epochs = Epochs::new(genesis);
+        let count = |epochs: &Epochs| known_peers(epochs, own, false).len();
+        assert_eq!(count(&epochs), 4, "all but the observer");
+        assert_eq!(known_peers(&epochs, own, true).len(), 5);
+        epochs.add(next);
+        let peers = known_peers(&epochs, own, false);
+        let it = peers.iter().find(|peer| peer.node == newcomer.node_id);
+        assert!(!it.unwrap().is_voter, "not yet");
+        all.members[3].peer_id = "nothing".into();
+        all.members[4].addresses = vec!["nowhere".into(), "/ip4/127.0.0.1/tcp/1".into()];
+        let epochs = Epochs::new(EpochContext::genesis(all.clone()).unwrap());
+        assert_eq!(count(&epochs), 3);
+        let peers = known_peers(&epochs, own, false);
+        let fourth = peers
+            .iter()
+            .find(|peer| peer.node == all.members[4].node_id);
+        assert_eq!(fourth.unwrap().addresses.len(), 1);
+    }
 }

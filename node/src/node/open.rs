@@ -11,13 +11,16 @@ use ssid_engine::EngineParts;
 use ssid_engine::outbox::HOOK_CHANGED;
 use ssid_engine::settings::{Endorsement, EngineSettings, Timeouts};
 use ssid_network::{NetworkConfig, NetworkLimits};
+use ssid_protocol::chain::{Chain, ChainLine};
 use ssid_protocol::epoch::{EpochContext, Epochs};
-use ssid_protocol::id::LogId;
+use ssid_protocol::id::{Epoch, LogId};
 use ssid_protocol::identity::VotingKey;
 use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::trust::{DAY, TrustRules};
-use ssid_storage::{JournalRecord, Owner, PathContext as _, Store, Writer, regular};
+use ssid_storage::{
+    Changes, EpochRow, JournalRecord, Owner, PathContext as _, Store, Writer, regular,
+};
 use tokio::sync::watch;
 
 use super::error::NodeError;
@@ -45,6 +48,8 @@ pub struct RunOptions {
 
 /// The variable that says whether the node takes part.
 const ENABLED_VARIABLE: &str = "SSID_FEDERATION_ENABLED";
+/// Bytes of a chain file, as the command that takes it in allows.
+const CHAIN_BYTES: u64 = 256 << 20;
 
 /// A node's parts, open and checked, nothing running yet.
 pub(super) struct Opened {
@@ -84,7 +89,8 @@ impl Opened {
             node: key.node_id(),
         };
 
-        let (store, writer) = database(&home, owner)?;
+        let (store, mut writer) = database(&home, owner)?;
+        take_chain(&home, &manifest, &store, &mut writer)?;
         // after the database, whose sequence tells a torn end of the journal from damage
         let History {
             journal,
@@ -100,8 +106,10 @@ impl Opened {
         );
         let genesis =
             EpochContext::genesis(manifest).map_err(|e| invalid_genesis(&home.genesis(), &e))?;
+        // the engine proves what came after the genesis; until it has, others go by what it wrote
+        let known = known_epochs(&genesis, &store)?;
         let epochs = Arc::new(Epochs::new(genesis));
-        let told = watch::Sender::new(epochs.clone());
+        let told = watch::Sender::new(Arc::new(known));
         let network = network_config(&config, identity, &told, &key, &store)?;
         let hook = webhook(&config.settings, &paths);
         // the engine writes rows for what is delivered: it has to know whether there is anybody to
@@ -149,6 +157,66 @@ fn database(home: &Home, owner: Owner) -> Result<(Store, Writer), NodeError> {
         );
     }
     Ok((store, writer))
+}
+
+/// Takes in the chain that the node joined with, as far as the database does not have it: by that it
+/// finds the members of today. It is proven first; the engine proves it again at each start.
+fn take_chain(
+    home: &Home,
+    genesis: &Manifest,
+    store: &Store,
+    writer: &mut Writer,
+) -> Result<(), NodeError> {
+    let path = home.epochs();
+    let bytes = match regular::read(&path, CHAIN_BYTES) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        read => read.context("read", &path)?,
+    };
+    let invalid = |reason: String| NodeError::Genesis {
+        path: path.clone(),
+        reason,
+    };
+    let mut chain = Chain::of_validated(genesis.clone());
+    let mut rows = Vec::new();
+    for line in bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let line = ChainLine::parse(line).map_err(|e| invalid(e.to_string()))?;
+        let ChainLine::Link(link) = line else {
+            return Err(invalid("a line is no epoch's".to_owned()));
+        };
+        let row = EpochRow {
+            manifest: link.manifest.to_json().to_jcs(),
+            certificate: Some(link.certificate.clone()),
+        };
+        let epoch = link.manifest.epoch;
+        chain.extend(*link).map_err(|e| invalid(e.to_string()))?;
+        if store.epoch(epoch)?.is_none() {
+            rows.push((epoch, row));
+        }
+    }
+    if !rows.is_empty() {
+        writer.write(Changes {
+            epochs: rows,
+            ..Changes::default()
+        })?;
+    }
+    Ok(())
+}
+
+/// The epochs that are on disk, and the one that this node is in.
+fn known_epochs(genesis: &EpochContext, store: &Store) -> Result<Epochs, NodeError> {
+    let mut known = Epochs::new(genesis.clone());
+    for row in store.epochs(Epoch::ZERO.next()) {
+        let (_, row) = row?;
+        let manifest = Manifest::parse(row.manifest.as_bytes());
+        if let Some(context) = manifest.ok().and_then(|it| genesis.successor(it).ok()) {
+            known.add(context);
+        }
+    }
+    known.enter(store.entered()?);
+    Ok(known)
 }
 
 /// Where what is certified is told; nowhere if that cannot be used: a node that cannot tell others
@@ -226,9 +294,11 @@ fn network_config(
             .map(|text| members::address(place.to_owned(), text))
             .collect()
     };
-    let epoch = epochs.borrow().current().clone();
-    // exactly the manifest's: who is not in it is refused after the handshake
-    let members = members::peers(epoch.manifest(), key.node_id(), settings.observers)?;
+    let known = epochs.borrow().clone();
+    // exactly the manifests': who is in none of them is refused after the handshake
+    let first = known.get(Epoch::ZERO).unwrap_or_else(|| known.current());
+    members::peers(first.manifest(), key.node_id(), settings.observers)?;
+    let members = members::known_peers(&known, key.node_id(), settings.observers);
     let peer_ids: BTreeMap<_, PeerId> = members
         .iter()
         .map(|member| (member.node, member.peer))

@@ -9,7 +9,6 @@ use super::open::trust_rules;
 use super::shared::Shared;
 use crate::anchor::task::{self as anchoring, AnchorHandle, Anchorer};
 use crate::conflicts::{self, Reports};
-use crate::epoch_watch::EpochWatch;
 use crate::git::{GitHandle, GitMetrics, Plan, task as git};
 use crate::home::Home;
 use crate::legacy::{self, PlainHandle, PlainPlaces};
@@ -47,24 +46,19 @@ pub(super) fn own_addresses(network: &Network, shared: &Shared) {
     });
 }
 
-/// The network goes by the members of the epoch that the node has entered.
+/// The network goes by the members of the epoch that the node has entered, and of the next once
+/// that is decided.
 pub(super) fn network_members(network: &Network, shared: &Shared) {
     let observers = shared.settings().network.observers;
     let (network, own, end) = (network.clone(), shared.node_id, shared.end.clone());
-    let mut epochs = EpochWatch::new(shared.epochs.clone());
+    let mut epochs = shared.epochs.clone();
     shared.tracker.spawn(async move {
         loop {
-            if let Some(epoch) = epochs.entered() {
-                match members::peers(epoch.manifest(), own, observers) {
-                    Ok(peers) => network.set_members(peers),
-                    Err(error) => {
-                        tracing::error!(%error, epoch = %epoch.number(), "the network keeps to the members of the epoch before");
-                    }
-                }
-            }
+            let known = epochs.borrow_and_update().clone();
+            network.set_members(members::known_peers(&known, own, observers));
             tokio::select! {
                 () = end.cancelled() => return,
-                goes_on = epochs.changed() => if !goes_on { return },
+                changed = epochs.changed() => if changed.is_err() { return },
             }
         }
     });

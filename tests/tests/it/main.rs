@@ -8,6 +8,7 @@ mod backpressure;
 mod bad_files;
 mod certificates;
 mod certify;
+mod changes_of_members;
 mod children;
 mod crash;
 mod damage;

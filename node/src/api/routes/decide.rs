@@ -40,15 +40,15 @@ struct Resolution {
 /// Who decides and why, where nothing else needs to be said.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+pub(super) struct Said {
     #[serde(default)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[serde(default)]
-    by: Option<String>,
+    pub(super) by: Option<String>,
 }
 
 impl Said {
-    fn read(body: &[u8]) -> Result<Self, Failure> {
+    pub(super) fn read(body: &[u8]) -> Result<Self, Failure> {
         if body.is_empty() {
             return Ok(Self::default());
         }
@@ -57,7 +57,7 @@ impl Said {
     }
 
     /// The same as the engine keeps it.
-    fn of(self, caller: Caller) -> Result<Decider, Failure> {
+    pub(super) fn of(self, caller: Caller) -> Result<Decider, Failure> {
         let reason = self
             .reason
             .map(|text| one_line("reason", &text, REASON_CHARS))
@@ -238,9 +238,10 @@ fn check_no_change(state: &ApiState, subject: SubjectId) -> Result<(), Failure> 
     if subject != state.known.epochs.borrow().current().change() {
         return Ok(());
     }
-    let detail = "this is a change of members: it is approved where its manifest is shown, for which this \
-        version has no command yet; refuse it with ssid events refuse HASH --reason TEXT";
-    Err(Failure::bad_request(detail.to_owned()))
+    let problem =
+        *Failure::bad_request("this is a change of members: what follows from it is shown first").0;
+    let hint = "see it with: ssid membership list; then: ssid membership approve HASH";
+    Err(Failure::from(problem.hint(hint)))
 }
 
 #[cfg(test)]

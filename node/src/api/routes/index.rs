@@ -195,6 +195,46 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "change it: {\"change\": \"boost\" or \"penalize\", \"reason\": \"…\"}",
     ),
     get(
+        "/v1/membership",
+        NONE,
+        "who counts now, what is proposed, and how far a change of members is",
+    ),
+    get(
+        "/v1/membership/draft",
+        NONE,
+        "the next epoch's manifest with nothing changed, to be edited and proposed",
+    ),
+    post(
+        "/v1/membership/proposals",
+        &["dry_run", "by"],
+        "proposes a manifest and approves it here; with dry_run=true only says what would follow",
+    ),
+    get(
+        "/v1/membership/proposals/{hash}",
+        NONE,
+        "one proposal with its manifest, by the beginning of its hash",
+    ),
+    post(
+        "/v1/membership/proposals/{hash}/approve",
+        NONE,
+        "the operator approves a proposal",
+    ),
+    post(
+        "/v1/membership/proposals/{hash}/reject",
+        NONE,
+        "the operator refuses what is proposed",
+    ),
+    get(
+        "/v1/epochs",
+        NONE,
+        "the epochs from genesis on, and what changed with each",
+    ),
+    get(
+        "/v1/epochs/export",
+        NONE,
+        "the chain file, with which certificates of later epochs verify offline",
+    ),
+    get(
         "/v1/evidence",
         NONE,
         "proven equivocations, and rewritten Git histories that were seen",

@@ -1,0 +1,71 @@
+//! `ssid epochs`: who counted when, and the chain that proves it to anyone.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use ssid_node::view::{EpochView, Page};
+
+use super::membership::write;
+use crate::context::Context;
+use crate::output::{clean, short};
+
+/// Show the epochs of the federation, and export what proves them
+#[derive(Debug, Subcommand)]
+pub(crate) enum EpochsCommand {
+    /// List the epochs from genesis on, with what changed with each
+    ///
+    /// Example:
+    ///   ssid epochs list
+    #[command(verbatim_doc_comment)]
+    List,
+    /// Write the chain file, with which certificates of later epochs are verified offline
+    ///
+    /// Example:
+    ///   ssid epochs export -o epochs.jsonl
+    #[command(verbatim_doc_comment)]
+    Export {
+        /// Where to write it [default: standard output]
+        #[arg(short, long, value_name = "F")]
+        output: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(command: EpochsCommand, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let out = context.out;
+    match command {
+        EpochsCommand::List => {
+            let all: Page<EpochView> = client.get(&["v1", "epochs"], &[]).await?;
+            out.show(&all, |all| {
+                let pages = all.items.iter().map(page);
+                pages.collect::<Vec<_>>().join("\n\n")
+            })?;
+        }
+        EpochsCommand::Export { output } => {
+            let text = client.get_text(&["v1", "epochs", "export"]).await?;
+            write(&text, output.as_deref(), out)?;
+        }
+    }
+    Ok(())
+}
+
+fn page(epoch: &EpochView) -> String {
+    let head = format!(
+        "Epoch {}, manifest {}, of {}",
+        epoch.epoch,
+        short(&epoch.manifest_hash),
+        clean(&epoch.created_at)
+    );
+    let mut lines = vec![
+        head,
+        format!("  {} voters, weight {} decides", epoch.voters, epoch.quorum),
+    ];
+    if !epoch.reason.is_empty() {
+        lines.push(format!("  Why: {}", clean(&epoch.reason)));
+    }
+    let changes = epoch.consequences.iter();
+    let changes = changes.filter(|line| line.starts_with(['+', '-', '~']));
+    lines.extend(changes.map(|line| format!("  {}", clean(line))));
+    lines.join("\n")
+}

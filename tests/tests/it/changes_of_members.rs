@@ -1,0 +1,142 @@
+//! Members change while the federation runs: a fifth joins and votes, one is suspended, and every
+//! certificate before and after verifies offline with the genesis file and the chain of epochs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use ssid_tests::{Cluster, Node, Organisation, SOON, eventually, ssid_in};
+
+/// Emits an event at a node and waits for its certificate; its hash.
+fn certify(node: &Node, version: &str) -> String {
+    let emit = ["events", "emit", "--event", "release", "--version", version];
+    let more = ["--commit", "3dd05d9", "--wait"];
+    let certified = node.ssid_json(&[&emit[..], &more[..]].concat());
+    certified["event_hash"].as_str().unwrap().to_owned()
+}
+
+fn membership(node: &Node) -> Value {
+    node.ssid_json(&["membership", "list"])
+}
+
+/// A file of a cluster's directory.
+fn file(cluster: &Cluster, name: &str) -> PathBuf {
+    cluster.dir().join(name)
+}
+
+/// Proposes at node 0 what `edit` makes of the draft, has the first `approvers` others approve it,
+/// and waits until all who run are in the epoch that it begins.
+fn change(cluster: &Cluster, approvers: usize, edit: impl FnOnce(&mut Value)) {
+    let draft = file(cluster, "next.json");
+    let path = draft.to_str().unwrap();
+    let first = cluster.node(0);
+    let _ = first.ssid(&["membership", "draft", "-o", path]).well();
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&draft).unwrap()).unwrap();
+    edit(&mut manifest);
+    fs::write(&draft, manifest.to_string()).unwrap();
+    let epoch = manifest["epoch"].as_u64().unwrap();
+    let dry = first.ssid_json(&["membership", "propose", path, "--dry-run"]);
+    assert_eq!(
+        membership(first)["proposals"],
+        Value::Array(vec![]),
+        "{dry}"
+    );
+    let proposed = first.ssid_json(&["membership", "propose", path]);
+    let hash = proposed["manifest_hash"].as_str().unwrap();
+    for node in &cluster.nodes()[1..=approvers] {
+        eventually("a proposal reaches the others", SOON, || {
+            let known = membership(node)["proposals"][0]["manifest_hash"].clone();
+            if known == hash { Ok(()) } else { Err(known) }
+        });
+        let _ = node.ssid(&["membership", "approve", &hash[..12]]).well();
+    }
+    for node in cluster.running() {
+        eventually("everybody is in the next epoch", SOON, || {
+            let view = membership(node);
+            if view["epoch"] == epoch && view["change"].is_null() {
+                Ok(())
+            } else {
+                Err((view, node.log_tail()))
+            }
+        });
+    }
+}
+
+/// Whether the certificate of an event, as a node has it, holds with genesis and chain, and needs
+/// the chain if it is of a later epoch.
+fn verify(cluster: &Cluster, node: &Node, hash: &str, chain: &Path, is_later: bool) {
+    let certificate = file(cluster, "c.json");
+    let path = certificate.to_str().unwrap();
+    let _ = node.ssid(&["consensus", "export", hash, "-o", path]).well();
+    let genesis = cluster.genesis().to_str().unwrap();
+    let alone = ["certificate", "verify", path, "--genesis", genesis];
+    let with = ["--epochs", chain.to_str().unwrap()];
+    let _ = ssid_in(cluster.dir(), &[&alone[..], &with[..]].concat()).well();
+    let code = if is_later { 5 } else { 0 };
+    let _ = ssid_in(cluster.dir(), &alone).exits(code);
+}
+
+#[test]
+fn a_fifth_joins_and_one_is_suspended_and_certificates_of_every_epoch_verify_offline() {
+    let mut cluster = Cluster::start(4);
+    let before = certify(cluster.node(1), "v1");
+
+    // a fifth: its card goes into the next manifest
+    let oslo = Organisation::init(cluster.dir(), "oslo");
+    let card = fs::read_to_string(oslo.data.join("card.json")).unwrap();
+    let mut member: Value = serde_json::from_str(&card).unwrap();
+    member.as_object_mut().unwrap().remove("signature");
+    change(&cluster, 2, |manifest| {
+        manifest["reason"] = "oslo joins".into();
+        manifest["members"].as_array_mut().unwrap().push(member);
+    });
+    let chain = file(&cluster, "epochs.jsonl");
+    let path = chain.to_str().unwrap();
+    let export = ["epochs", "export", "-o", path];
+    let _ = cluster.node(3).ssid(&export).well();
+    let (data, genesis) = (
+        oslo.data.to_str().unwrap(),
+        cluster.genesis().to_str().unwrap(),
+    );
+    let join = ["federation", "join", genesis, "--data", data];
+    let _ = ssid_in(&oslo.data, &join)
+        .exits(2)
+        .says(&["not a member", "--epochs"]);
+    let _ = ssid_in(&oslo.data, &[&join[..], &["--epochs", path]].concat()).well();
+    let mut fifth = Node::of(oslo);
+    fifth.start_answering();
+    eventually("the fifth is in the epoch and signs", SOON, || {
+        let view = membership(&fifth);
+        let signs = fifth.get("/readyz").status == 200;
+        if view["epoch"] == 1 && signs {
+            Ok(())
+        } else {
+            Err((view, fifth.log_tail()))
+        }
+    });
+    assert_eq!(membership(&fifth)["voters"], 5);
+    let joined = certify(&fifth, "v2");
+
+    // one is suspended: it goes on verifying, and votes no more
+    change(&cluster, 3, |manifest| {
+        manifest["reason"] = "node-3 is rebuilt".into();
+        manifest["members"][3]["status"] = "suspended".into();
+    });
+    let after = certify(cluster.node(0), "v3");
+    assert_eq!(membership(cluster.node(3))["epoch"], 2);
+    cluster.node_mut(3).kill();
+    cluster.node_mut(1).kill();
+    cluster.node_mut(1).start();
+    let last = certify(&fifth, "v4");
+
+    let _ = cluster.node(0).ssid(&export).well();
+    for (hash, is_later) in [(before, false), (joined, true), (after, true), (last, true)] {
+        verify(&cluster, &fifth, &hash, &chain, is_later);
+    }
+    let epochs = cluster.node(1).ssid_json(&["epochs", "list"]);
+    let reasons = epochs["items"].as_array().unwrap().iter();
+    let reasons: Vec<_> = reasons
+        .map(|epoch| epoch["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["", "oslo joins", "node-3 is rebuilt"]);
+}
