@@ -112,7 +112,9 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
             file("f.json")
         ),
         "federation join" | "federation show" => file("genesis.json"),
-        "evidence show" => "ffff".to_owned(),
+        "evidence show" | "membership show" | "membership approve" | "membership reject" => {
+            "ffff".to_owned()
+        }
         "import-legacy" => format!("--dry-run --repo {}", file("repo")),
         "init" => format!("--name New --organization New --data {}", file("new")),
         "log verify" => format!(
@@ -123,7 +125,6 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         ),
         "log consistency" => "--from 1".to_owned(),
         "membership propose" => format!("--dry-run {}", file("genesis.json")),
-        "membership show" | "membership approve" | "membership reject" => "ffff".to_owned(),
         "man" => format!("-o {}", file("man")),
         "nodes add" | "nodes observe" => {
             "--git-remote https://127.0.0.1:1/x.git --node-name Oslo --organization Eksempel"
