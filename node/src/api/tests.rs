@@ -1,8 +1,10 @@
 //! The server on a real socket, over a real store and an engine that is played by the test.
 
 mod lists;
+mod offering;
 mod refusals;
 mod routes;
+mod tcp;
 mod trust;
 
 use std::collections::BTreeMap;
