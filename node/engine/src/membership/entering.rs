@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::epoch::EpochContext;
+use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId};
 use ssid_protocol::set_tree::LockEntry;
 use ssid_protocol::sync::LockProof;
@@ -360,14 +361,7 @@ impl Engine {
         if let Some(event) = inherited {
             let subject = self.epochs.current().policies().subject_of(&event);
             open.subject.get_or_insert(subject);
-            candidates.push(Candidate {
-                choice: event.choice(),
-                event,
-                announced_by: None,
-                prompt: false,
-                own: false,
-                endorsed: false,
-            });
+            candidates.push(from_lock(event));
         }
         let origin = open.announced.values().map(Proof::signer).next();
         let notes = open.notes.clone();
@@ -415,15 +409,7 @@ impl Engine {
                 continue;
             }
             let event = row.proof.event().clone();
-            let candidate = Candidate {
-                choice: event.choice(),
-                event,
-                announced_by: None,
-                prompt: false,
-                own: false,
-                endorsed: false,
-            };
-            self.apply(tick, subject, Input::Remembered(candidate));
+            self.apply(tick, subject, Input::Remembered(from_lock(event)));
         }
         Ok(())
     }
@@ -440,15 +426,7 @@ impl Engine {
         let event = row.proof.event().clone();
         open.subject = Some(self.epochs.current().policies().subject_of(&event));
         self.open.insert(subject, open);
-        let candidate = Candidate {
-            choice: event.choice(),
-            event,
-            announced_by: None,
-            prompt: false,
-            own: false,
-            endorsed: false,
-        };
-        self.apply(tick, subject, Input::Remembered(candidate));
+        self.apply(tick, subject, Input::Remembered(from_lock(event)));
     }
 
     /// What is voted on again ends when nothing more comes: whoever needed it has it.
@@ -555,6 +533,19 @@ fn named(
         }
     }
     named
+}
+
+/// The candidate that a lock's proof brings along: no announcement is held, and neither
+/// the own registry nor an operator stands behind it.
+fn from_lock(event: Event) -> Candidate {
+    Candidate {
+        choice: event.choice(),
+        event,
+        announced_by: None,
+        prompt: false,
+        own: false,
+        endorsed: false,
+    }
 }
 
 /// The lock that a certificate proves.
