@@ -25,8 +25,7 @@ pub use consensus::{
 };
 pub use divergence::DivergenceView;
 pub use event::{
-    AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView,
-    LineNote, Untimely,
+    AppliedView, EmitView, EventDraft, EventState, EventView, FieldDifference, ImportView, LineNote,
 };
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};

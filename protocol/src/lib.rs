@@ -34,6 +34,7 @@ pub mod small_map;
 pub mod subject;
 pub mod sync;
 pub mod testing;
+pub mod timeliness;
 pub mod trust;
 pub mod vote;
 pub mod voting;

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use ssid_engine::EmitOutcome;
-use ssid_node::view::{EmitView, EventDraft, EventState, RecordView, StatusView, Untimely};
+use ssid_node::view::{EmitView, EventDraft, EventState, RecordView, StatusView};
+use ssid_protocol::timeliness::Untimely;
 
 use super::near_type;
 use crate::context::Context;

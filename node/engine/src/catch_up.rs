@@ -501,7 +501,7 @@ impl Engine {
         };
         let mut retry_endorsement = Vec::new();
         let again = &self.membership;
-        for (subject, open) in &mut self.open {
+        for (subject, open) in self.open.iter_mut() {
             // of what is certified here nothing is missing
             if !again.is_again(subject)
                 && questions.ask(*subject, &mut open.asked, open.is_supported)

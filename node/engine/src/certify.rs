@@ -109,7 +109,7 @@ impl Engine {
                 announced: open.announced,
                 ..decided
             };
-            self.done.remove(&subject);
+            self.open.end_decided_before(&subject);
             tick.effects.events.push(NodeEvent::Certified {
                 sequence: 0, // numbered once it is on disk
                 subject_id: subject,

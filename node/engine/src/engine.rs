@@ -6,7 +6,7 @@
 //! either write fails the engine is read-only for good: its memory is ahead of its disk, so nothing
 //! it would say could be kept.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ssid_protocol::batch::VerifiedBatch;
@@ -28,7 +28,7 @@ use super::heartbeats::Heartbeats;
 use super::late::LatePrevotes;
 use super::membership::Membership;
 use super::offers::Offers;
-use super::open::Open;
+use super::open_subjects::OpenSubjects;
 use super::own_events::OwnEvents;
 use super::own_registry::OwnRegistry;
 use super::peers::Peers;
@@ -87,10 +87,7 @@ pub struct Engine {
     pub(super) standing: Standing,
     /// Until a quorum has said what this node signed in an earlier life.
     pub(super) startup_check: Option<StartupCheck>,
-    pub(super) open: BTreeMap<SubjectId, Open>,
-    /// Decided in an earlier life, their certificates lost with the database: nothing more is
-    /// signed for them.
-    pub(super) done: HashSet<SubjectId>,
+    pub(super) open: OpenSubjects,
     pub(super) closing: Closing,
     pub(super) membership: Membership,
     pub(super) timers: Timers,
@@ -148,8 +145,7 @@ impl Engine {
             record: Record::new(parts.writer, parts.journal),
             standing: Standing::new(parts.abstaining),
             startup_check: Some(StartupCheck::since(head)),
-            open: BTreeMap::new(),
-            done: HashSet::new(),
+            open: OpenSubjects::default(),
             closing: Closing::default(),
             membership,
             timers: Timers::default(),

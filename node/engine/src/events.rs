@@ -7,6 +7,7 @@ use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::{Event, FEDERATION_EPOCH};
 use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::limits;
+use ssid_protocol::timeliness::{CLOCK_TOLERANCE, untimely};
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input};
 use ssid_storage::{JournalRecord, SubjectState};
@@ -18,9 +19,7 @@ use super::node_event::NodeEvent;
 use super::open::Asked;
 use super::proof::Proof;
 use super::request::EmitOutcome;
-use super::settings::{
-    ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, CLOCK_TOLERANCE, UNSUPPORTED_OF_ORIGIN,
-};
+use super::settings::{ANNOUNCED_TOGETHER, ANNOUNCEMENT_BYTES, UNSUPPORTED_OF_ORIGIN};
 
 impl Engine {
     /// Makes an event this node's own, to be signed with this tick. It stands for its subject from
@@ -53,7 +52,7 @@ impl Engine {
                 certified,
             }));
         }
-        if self.done.contains(&subject_id) {
+        if self.open.is_decided_before(&subject_id) {
             let reason =
                 "this subject was decided before this node's database was lost; wait for the catch-up".to_owned();
             return Err(Box::new(EmitOutcome::Refused {
@@ -516,17 +515,7 @@ impl Engine {
     /// At most 5 minutes ahead of the local clock, and not older than `max_event_age_days` (SPEC
     /// §2).
     pub(super) fn is_timely(&self, now: UnixMillis, event: &Event) -> bool {
-        let Some(at) = event
-            .instant()
-            .map(|instant| i128::from(instant.unix_millis()))
-        else {
-            return false;
-        };
-        let now = i128::from(now.0);
-        let millis = |duration: std::time::Duration| {
-            i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4)
-        };
-        (now - millis(self.settings.max_event_age)..=now + millis(CLOCK_TOLERANCE)).contains(&at)
+        untimely(event, now, self.settings.max_event_age).is_none()
     }
 }
 

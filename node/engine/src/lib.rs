@@ -27,6 +27,7 @@ mod node_event;
 mod offer;
 mod offers;
 mod open;
+mod open_subjects;
 mod operator;
 pub mod outbox;
 mod own_events;

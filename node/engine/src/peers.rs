@@ -8,13 +8,14 @@ use std::time::Duration;
 use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::heartbeat::Heartbeat;
 use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::timeliness::CLOCK_TOLERANCE;
 use ssid_storage::PeerRow;
 
 use super::clock::{Now, Steady};
 use super::engine::{Engine, Tick};
 use super::messages::Validity;
 use super::node_event::NodeEvent;
-use super::settings::{CLOCK_TOLERANCE, HEARTBEAT_AT_LEAST};
+use super::settings::HEARTBEAT_AT_LEAST;
 
 /// A heartbeat older than this says nothing about a clock.
 const CLOCK_SAMPLE_AGE: Duration = Duration::from_mins(1);

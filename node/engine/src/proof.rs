@@ -12,12 +12,11 @@ use std::sync::{Arc, Weak};
 
 use ssid_protocol::batch::{BatchId, BatchProof, VerifiedBatch};
 use ssid_protocol::evidence::{Signed, Statement};
-use ssid_protocol::id::{Epoch, NodeId, SubjectId};
+use ssid_protocol::id::NodeId;
 use ssid_protocol::limits;
-use ssid_storage::{BatchRef, JournalRecord, ProofRef};
+use ssid_storage::{BatchRef, ProofRef};
 
 use super::engine::Engine;
-use super::open::Held;
 
 /// A batch of which less than one in so many statements is in use is hollow: proofs of those take
 /// less.
@@ -190,31 +189,5 @@ impl Engine {
         if let Some(noted) = self.whole.0.get_mut(&signer) {
             noted.look_through();
         }
-    }
-}
-
-/// The record that keeps another's prevote beside the own vote that it justifies; none if its batch
-/// is in the journal.
-pub(super) fn support(
-    journaled: &mut HashSet<BatchId>,
-    prevote: &Held,
-    epoch: Epoch,
-    subject: SubjectId,
-) -> Option<JournalRecord> {
-    if prevote
-        .proof
-        .batch()
-        .is_some_and(|batch| journaled.contains(&batch.id()))
-    {
-        return None;
-    }
-    match prevote.proof.full_batch() {
-        Some(batch) => {
-            journaled.insert(batch.id());
-            Some(JournalRecord::Support(batch.batch().clone()))
-        }
-        None => Some(JournalRecord::SupportAlone(Box::new(
-            prevote.signed(epoch, subject)?,
-        ))),
     }
 }

@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 
 use ssid_protocol::batch::{BatchId, VerifiedBatch};
+use ssid_protocol::id::{Epoch, SubjectId};
 use ssid_storage::{
     Changes, Journal, JournalRecord, StorageError, Store, StoredBatchRow, Writer, Written,
 };
 
+use super::open::Held;
 use super::settings::STORED_BATCHES;
 
 /// The write side of what a node remembers.
@@ -34,9 +36,32 @@ impl Record {
         }
     }
 
-    /// The batches that stand in the journal.
-    pub(super) fn journaled(&mut self) -> &mut HashSet<BatchId> {
-        &mut self.journaled
+    /// The journal is written anew: from here on it is told again what stands in it.
+    pub(super) fn forget_journaled(&mut self) {
+        self.journaled.clear();
+    }
+
+    /// What keeps another's prevote beside the own vote that it justifies; nothing if its batch is
+    /// in the journal.
+    pub(super) fn support(
+        &mut self,
+        prevote: &Held,
+        epoch: Epoch,
+        subject: SubjectId,
+    ) -> Option<JournalRecord> {
+        let batch = prevote.proof.batch();
+        if batch.is_some_and(|batch| self.is_journaled(batch)) {
+            return None;
+        }
+        match prevote.proof.full_batch() {
+            Some(batch) => {
+                self.note_journaled(batch);
+                Some(JournalRecord::Support(batch.batch().clone()))
+            }
+            None => Some(JournalRecord::SupportAlone(Box::new(
+                prevote.signed(epoch, subject)?,
+            ))),
+        }
     }
 
     /// Whether a batch stands in the journal.

@@ -23,7 +23,7 @@ use super::messages::Effects;
 use super::node_event::NodeEvent;
 use super::open::{Held, Open, Proposed};
 use super::peers::PeerState;
-use super::proof::{Proof, support};
+use super::proof::Proof;
 
 /// Batches read from the journal, by the subjects that are still undecided.
 #[derive(Default)]
@@ -236,7 +236,7 @@ impl Engine {
         // decided, and the database does not know: it was lost since
         for subject in &replay.done {
             if !self.is_decided(subject)? {
-                self.done.insert(*subject);
+                self.open.note_decided_before(*subject);
             }
         }
         Ok(replay)
@@ -330,8 +330,6 @@ impl Engine {
             );
             let mut open = Open::new(machine, now);
             open.is_supported = true; // by this node
-            // compaction kept a part of what was signed for it, not all: it was decided
-            open.may_sign = !self.done.contains(subject);
             self.open.insert(*subject, open);
         }
         // the machine knows what was voted; others want to see it proven
@@ -523,7 +521,7 @@ impl Engine {
         let rolled_back = self.standing.rolled_back().map(str::to_owned);
         kept.extend(rolled_back.map(JournalRecord::Abstain));
         // every decided subject by name, in case the database is lost
-        let mut done: Vec<SubjectId> = self.done.iter().copied().collect();
+        let mut done: Vec<SubjectId> = self.open.decided_before().iter().copied().collect();
         for sequence in 0..self.store.log_head().size {
             let entry = self.store.log_entry(sequence)?;
             done.extend(entry.map(|entry| entry.subject.id(self.epochs.current().federation())));
@@ -533,7 +531,7 @@ impl Engine {
                 .map(|part| JournalRecord::Done(part.to_vec())),
         );
         // from here on it is told again what the journal holds
-        self.record.journaled().clear();
+        self.record.forget_journaled();
         // that an epoch was entered, and others closed, holds for good
         kept.push(JournalRecord::Entered(self.membership.entered_once()));
         let closes = self.membership.own_closes();
@@ -542,6 +540,7 @@ impl Engine {
         for batch in self.own_events.queued() {
             kept.push(JournalRecord::Own(batch.batch().clone()));
         }
+        let epoch = self.epochs.current().number();
         for (subject, open) in &self.open {
             kept.extend(open.notes.iter().copied().map(JournalRecord::Note));
             let proposals = open.proposals.iter().map(|proposed| &proposed.proof);
@@ -563,12 +562,7 @@ impl Engine {
                 continue;
             };
             for vote in open.votes_for(lock.at.round, Phase::Prevote, lock.choice) {
-                kept.extend(support(
-                    self.record.journaled(),
-                    vote,
-                    self.epochs.current().number(),
-                    *subject,
-                ));
+                kept.extend(self.record.support(vote, epoch, *subject));
             }
         }
         let bytes = self.record.rewrite(kept)?;

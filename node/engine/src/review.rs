@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use ssid_protocol::id::{Choice, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::timeliness::CLOCK_TOLERANCE;
 use ssid_protocol::trust::ENDORSEMENT_FLOOR;
 use ssid_protocol::vote::Phase;
 use ssid_protocol::voting::{Candidate, Input, Signing};
@@ -15,7 +16,7 @@ use super::engine::{Engine, Tick};
 use super::membership::is_timely_proposal;
 use super::open::Open;
 use super::request::{CommitQuestion, CommitStanding};
-use super::settings::{CLOCK_TOLERANCE, Endorsement};
+use super::settings::Endorsement;
 use super::shown::{Review, ReviewReason};
 
 /// How soon a subject of an earlier life is looked at again whose age the clock does not tell.

@@ -35,9 +35,6 @@ pub const UNSUPPORTED_OF_ORIGIN: usize = 2 * ANNOUNCED_AT_ONCE;
 pub const WANT_AFTER: Duration = Duration::from_millis(100);
 /// Votes for a subject of which no event is known are kept this long after the first of them.
 pub const WAITING_AT_MOST: Duration = Duration::from_hours(7 * 24);
-/// Peers' clocks may differ from this one by this much before own announcements are refused (SPEC
-/// §2, *timely*).
-pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 /// How old a proposal to change the members may be when it is approved (SPEC §12).
 pub const PROPOSAL_AGE: Duration = Duration::from_hours(14 * 24);
 /// Proposed manifests kept, of one proposer and in all (SPEC §12).

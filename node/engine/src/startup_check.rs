@@ -352,7 +352,10 @@ impl Engine {
             .precommits
             .iter()
             .any(|proof| proof.signer == self.me);
-        if is_own && !self.done.contains(&subject) && !self.open.get(&subject).is_some_and(holds) {
+        if is_own
+            && !self.open.is_decided_before(&subject)
+            && !self.open.get(&subject).is_some_and(holds)
+        {
             self.abstain(
                 tick,
                 format!(
@@ -397,7 +400,7 @@ impl Engine {
             Some(open) => open.machine.decided().is_some(),
             None => self.certified_choice(subject).is_some(),
         };
-        !is_decided && !self.done.contains(subject)
+        !is_decided && !self.open.is_decided_before(subject)
     }
 
     fn has_forgotten_vote(&self, vote: &Vote) -> bool {

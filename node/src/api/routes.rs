@@ -21,7 +21,6 @@ mod stream;
 mod sync;
 mod telemetry;
 mod trust;
-mod untimely;
 mod verify;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{ContentDigest, EventHash, NodeId, SubjectId};
+use ssid_protocol::timeliness::Untimely;
 
 use super::{RecordView, ReviewView};
 
@@ -110,16 +111,6 @@ pub struct EmitView {
     /// Why other nodes vote for it only if it stands in their own registries too, or a person says
     /// so; `null` if its time is no reason, or its subject is not open.
     pub untimely: Option<Untimely>,
-}
-
-/// What is wrong with an event's timestamp (SPEC §2, *timely*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Untimely {
-    /// It is older than `max_event_age_days`.
-    Old,
-    /// It is more than 5 minutes ahead of this node's clock.
-    Ahead,
 }
 
 /// A field in which the certified event differs from the one that was offered.

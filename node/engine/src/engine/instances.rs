@@ -11,7 +11,6 @@ use crate::clock::Now;
 use crate::evidence::DoubleVote;
 use crate::node_event::NodeEvent;
 use crate::open::Open;
-use crate::proof::support;
 
 impl Engine {
     /// Steps one instance and notes what it wants.
@@ -96,12 +95,8 @@ impl Engine {
             return;
         };
         for held in open.votes_for(vote.round, Phase::Prevote, choice) {
-            tick.journal.extend(support(
-                self.record.journaled(),
-                held,
-                vote.epoch,
-                vote.subject,
-            ));
+            tick.journal
+                .extend(self.record.support(held, vote.epoch, vote.subject));
         }
     }
 
@@ -122,8 +117,7 @@ impl Engine {
                 wall: unheard.first_seen,
                 steady: unheard.since,
             });
-            let mut open = Open::new(machine, heard.unwrap_or(tick.now()));
-            open.may_sign = !self.done.contains(&subject);
+            let open = Open::new(machine, heard.unwrap_or(tick.now()));
             self.open.insert(subject, open);
             for vote in waiting.into_iter().flat_map(|unheard| unheard.votes) {
                 self.count_vote(tick, subject, vote);

@@ -255,7 +255,7 @@ impl Engine {
     /// is open again, at round 0.
     fn begin_epoch(&mut self, tick: &mut Tick, number: Epoch, in_force: InForce) {
         let change = self.epochs.current().change();
-        let ended = std::mem::take(&mut self.open);
+        let ended = self.open.take();
         for (subject, open) in &ended {
             self.end_voting(subject, open);
         }
@@ -343,7 +343,6 @@ impl Engine {
             let machine = Instance::inheriting(number, subject, false, lock.map(polka));
             Open::new(machine, tick.now())
         });
-        open.may_sign = !self.done.contains(&subject);
         let mut candidates = Vec::new();
         if let Some(before) = before {
             (open.first_seen, open.opened) = (before.first_seen, before.opened);

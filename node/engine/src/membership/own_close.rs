@@ -76,7 +76,7 @@ impl Engine {
             && self.rules.me.is_some()
             && self.standing.abstaining().is_none()
             // what the journal names as decided has to be in the close
-            && self.done.is_empty()
+            && self.open.decided_before().is_empty()
             && !self.membership.has_unread()
             && !self.membership.own_closes.contains_key(&boundary.epoch)
     }

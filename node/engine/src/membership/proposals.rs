@@ -8,13 +8,14 @@ use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request};
+use ssid_protocol::timeliness::untimely;
 use ssid_storage::{JournalRecord, NoteKind, OperatorNote, StorageError};
 
 use crate::clock::Steady;
 use crate::engine::{Engine, Tick};
 use crate::proof::Proof;
 use crate::request::{Decider, OperatorRefusal, Proposed, RefusalKind};
-use crate::settings::{CLOCK_TOLERANCE, PROPOSAL_AGE, PROPOSALS, PROPOSALS_OF_ONE};
+use crate::settings::{PROPOSAL_AGE, PROPOSALS, PROPOSALS_OF_ONE};
 
 /// How soon a manifest is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -363,13 +364,5 @@ impl Engine {
 /// Whether a proposal is young enough to be approved: at most 5 minutes ahead of this node's clock,
 /// and not older than [`PROPOSAL_AGE`].
 pub(crate) fn is_timely_proposal(now: UnixMillis, event: &Event) -> bool {
-    let Some(at) = event
-        .instant()
-        .map(|instant| i128::from(instant.unix_millis()))
-    else {
-        return false;
-    };
-    let millis = |duration: Duration| i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4);
-    let now = i128::from(now.0);
-    (now - millis(PROPOSAL_AGE)..=now + millis(CLOCK_TOLERANCE)).contains(&at)
+    untimely(event, now, PROPOSAL_AGE).is_none()
 }

@@ -16,10 +16,10 @@ use serde::{Deserialize, Deserializer};
 use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{SubjectId, UnixMillis};
+use ssid_protocol::timeliness::untimely;
 use tokio::time::Instant;
 
 use super::count::has_more_than;
-use super::untimely::untimely;
 use crate::api::error::Failure;
 use crate::api::wait::{Ended, Waiter};
 use crate::api::{ApiState, EventDefaults};
@@ -306,10 +306,10 @@ fn describe(
         None if ended.get(&subject) == Some(&Ended::Conflict) => EventState::Conflict,
         None => EventState::Open,
     });
-    let max_age_days = state.known.settings.max_event_age_days;
+    let max_age = Duration::from_hours(24 * state.known.settings.max_event_age_days);
     let untimely = stands
         .filter(|stands| matches!(stands, EventState::Open | EventState::Conflict))
-        .and_then(|_| untimely(&event, max_age_days, clock::now()));
+        .and_then(|_| untimely(&event, clock::now(), max_age));
     Ok(EmitView {
         untimely,
         differences: other.map_or_else(Vec::new, |other| differences(&event, &other)),

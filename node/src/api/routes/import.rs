@@ -12,17 +12,17 @@ use axum::response::{IntoResponse as _, Response};
 use ssid_engine::EmitOutcome;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, SubjectId};
+use ssid_protocol::timeliness::{Untimely, untimely};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::emit::{Wait, open_subject};
-use super::untimely::untimely;
 use crate::api::ApiState;
 use crate::api::error::{Answer, Failure};
 use crate::api::wait::{Ended, Waiter};
 use crate::clock;
 use crate::registry::parse::{ParsedLog, Position, parse};
-use crate::view::{ImportView, LineNote, Untimely};
+use crate::view::{ImportView, LineNote};
 
 /// Events offered to the engine at once.
 const CHUNK: usize = 2048;
@@ -132,7 +132,7 @@ async fn offer(
     let mut lines = lines.to_vec();
     let mut give_up = Instant::now() + PATIENCE;
     // asked only for those that open a vote: what is known already may be as old as it likes
-    let max_age_days = state.known.settings.max_event_age_days;
+    let max_age = Duration::from_hours(24 * state.known.settings.max_event_age_days);
     let now = clock::now();
     loop {
         // in their order: of several of one subject the first counts
@@ -149,7 +149,7 @@ async fn offer(
                 }
                 outcome => {
                     let timing =
-                        open_subject(&outcome).and_then(|_| untimely(&event, max_age_days, now));
+                        open_subject(&outcome).and_then(|_| untimely(&event, now, max_age));
                     view.old += u64::from(timing == Some(Untimely::Old));
                     view.ahead += u64::from(timing == Some(Untimely::Ahead));
                     let repeats = match &outcome {
