@@ -7,7 +7,7 @@
 mod change;
 
 pub use change::{
-    ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, MANIFESTS, PREFIXES,
+    ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, MANIFESTS, PREFIXES, READY,
 };
 
 use serde::{Deserialize, Serialize};

@@ -117,6 +117,10 @@ pub enum Input {
     /// An operator's standing choice (rule 7). The caller has asked [`Instance::may_choose`]. Its
     /// event need not be known.
     Choose(Choice),
+    /// An operator's approval of a change of members holds no more: it was taken back, or the
+    /// proposal is too old (SPEC §4, *Approving*). A prevote that was given for it in this round is
+    /// followed by a nil precommit, if there was none.
+    Withdraw,
     /// Signing was to come later, and may be done from now on: nothing else is new.
     MaySign,
     /// A certificate was verified by the caller (rule 3).

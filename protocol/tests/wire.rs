@@ -110,6 +110,7 @@ fn sync_requests() {
         ("own", "fb5e512425fc9449"),
         ("sets", "cca12e36a15b695c"),
         ("polkas", "28b7a0e319c5e2fe"),
+        ("ready", "77e03801c9fba61e"),
         ("manifests", "c671f504fafdb1bb"),
         ("evidence", "6afcb0fa843fe031"),
     ];
@@ -127,6 +128,7 @@ fn sync_answers() {
         ("refused", "7bcce6d2ecc5f6bf"),
         ("sets", "93b099b5bf2dd7ca"),
         ("polkas", "608f6b8d11457e1e"),
+        ("ready", "227b97a2e6c6026d"),
         ("closes", "371b6812abd3ead4"),
         ("own", "a762cc8f532bbb52"),
         ("evidence", "03177c565399274f"),

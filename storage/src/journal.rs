@@ -103,6 +103,8 @@ pub enum NoteKind {
     /// A standing choice for operator rounds.
     #[serde(rename = "choose")]
     Stand,
+    /// Beside the approval of a change of members: whether or not its new voters are ready.
+    Waive,
 }
 
 impl NoteKind {
@@ -112,6 +114,7 @@ impl NoteKind {
             Self::Endorse => "endorsed",
             Self::Refuse => "refused",
             Self::Stand => "chose",
+            Self::Waive => "approved, whoever is ready,",
         }
     }
 }

@@ -12,7 +12,7 @@ use ssid_protocol::evidence::{Evidence, Signed};
 use ssid_protocol::id::{Epoch, FederationId, NodeId, SubjectId};
 use ssid_protocol::identity::VerifyKey;
 use ssid_protocol::sync::{
-    Answer, ChangeAnswer, HeldClose, LOG_PAGE, LockProof, ProvenEvent, Request,
+    Answer, ChangeAnswer, HeldClose, LOG_PAGE, LockProof, ProvenEvent, READY, Request,
 };
 
 use super::messages::{Carried, CheckedAnswer};
@@ -35,7 +35,7 @@ pub struct BadAnswer {
 }
 
 impl BadAnswer {
-    fn new(from: NodeId, what: &'static str, reason: &impl ToString) -> Self {
+    fn new(from: NodeId, what: &'static str, reason: &(impl ToString + ?Sized)) -> Self {
         Self {
             from,
             what,
@@ -245,10 +245,28 @@ impl Checker {
                     }
                 })
             })?),
+            ChangeAnswer::Ready(batches) => ChangeAnswer::Ready(self.ready(from, batches)?),
             other @ (ChangeAnswer::Epochs(_)
             | ChangeAnswer::Manifests(_)
             | ChangeAnswer::Sets(_)) => other,
         })
+    }
+
+    /// Ready statements are signed by keys that may be in no manifest in force: what each says of
+    /// its own is checked, and whose seat it is by who knows the manifest.
+    fn ready(
+        &self,
+        from: NodeId,
+        batches: Vec<SignedBatch>,
+    ) -> Result<Vec<SignedBatch>, BadAnswer> {
+        let check = |batch: SignedBatch| {
+            let bad = |error: &dyn ToString| BadAnswer::new(from, "a ready statement", error);
+            let key = VerifyKey::parse(batch.signer).map_err(|error| bad(&error))?;
+            let verified = batch.verify(&key, self.current().federation());
+            let verified = verified.map_err(|error| bad(&error))?;
+            Ok(verified.batch().clone())
+        };
+        batches.into_iter().take(READY).map(check).collect()
     }
 
     fn one(

@@ -1,7 +1,8 @@
 //! Changes of members (SPEC §4): what is proposed, and how this node leaves an epoch and enters the
 //! next.
 //!
-//! `proposals` keeps manifests that somebody proposed, `links` the chain of those that were decided.
+//! `proposals` keeps manifests that somebody proposed, `approving` what this node's operator says to
+//! them, `readiness` which of their new voters are there, `links` the chain of those that were decided.
 //! Once the change of the epoch is decided, `boundary` is what ends it: `own_close` signs this
 //! node's close, `counting` asks others for theirs and takes them, `entering` goes over into the
 //! next epoch. `answers` serves whoever asks.
@@ -24,11 +25,13 @@ use answers::Served;
 use boundary::Boundary;
 use late_ones::LateOnes;
 use proposals::Proposals;
+use readiness::Readiness;
 
-pub(super) use proposals::is_timely_proposal;
+pub(super) use approving::Approval;
 pub use view::{ChangeView, CloseView};
 
 mod answers;
+mod approving;
 mod boundary;
 mod counting;
 mod entering;
@@ -36,6 +39,7 @@ mod late_ones;
 mod links;
 mod own_close;
 mod proposals;
+mod readiness;
 mod view;
 
 /// What is known of changes of members.
@@ -46,6 +50,7 @@ pub(super) struct Membership {
     /// Certificates of later ones whose manifests are not here yet.
     unproven: BTreeMap<Epoch, Certificate>,
     proposals: Proposals,
+    readiness: Readiness,
     /// What ends the epoch before the chain's latest, until that is entered.
     boundary: Option<Boundary>,
     /// The closes that this node serves: of the boundary that it passed last, and its own.
@@ -80,6 +85,7 @@ impl Membership {
             chain: Chain::of_validated(genesis.manifest().clone()),
             unproven: BTreeMap::new(),
             proposals: Proposals::default(),
+            readiness: Readiness::default(),
             boundary: None,
             served: BTreeMap::new(),
             is_decided: false,
@@ -230,6 +236,8 @@ impl Engine {
         self.end_quiet_again(tick.steady);
         self.begin_boundary(tick);
         self.ask_for_manifests(tick);
+        self.ask_who_is_ready(tick);
+        self.follow_approval(tick);
         if self.membership.boundary.is_some() {
             self.close_epoch(tick);
             self.count_closes(tick);
@@ -253,8 +261,9 @@ impl Engine {
         // what is missing is asked for on connecting
         let may_ask = !self.peers.connected.is_empty();
         let of_proposals = membership.proposals.next().filter(|_| may_ask);
+        let of_ready = self.next_ready_question(now).filter(|_| may_ask);
         let of_late = membership.late.next().filter(|_| may_ask);
-        [of_boundary, of_proposals, of_links, of_late]
+        [of_boundary, of_proposals, of_ready, of_links, of_late]
             .into_iter()
             .flatten()
             .min()

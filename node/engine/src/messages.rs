@@ -104,6 +104,8 @@ pub enum Inbound {
     },
     /// A peer asks about changes of members.
     ChangeAsked {
+        /// The member that asks.
+        from: NodeId,
         /// What it asks.
         request: ChangeRequest,
         /// The peer's request, which the answer goes to.

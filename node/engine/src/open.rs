@@ -233,10 +233,24 @@ impl Open {
         self.announced.retain(|known, _| *known != choice);
     }
 
-    /// Keeps an operator's decision; the latest of its kind holds.
+    /// Keeps an operator's decision; the latest of its kind holds. Several candidates may be
+    /// refused, and a refusal takes back what was said for the same one before, and the other way
+    /// round.
     pub(super) fn note(&mut self, note: OperatorNote) {
-        self.notes.retain(|known| known.kind != note.kind);
+        self.notes.retain(|known| {
+            let (is_of_kind, is_of_it) = (known.kind == note.kind, known.choice == note.choice);
+            match (known.kind, note.kind) {
+                (NoteKind::Refuse, _) | (_, NoteKind::Refuse) => !is_of_it,
+                _ => !is_of_kind,
+            }
+        });
         self.notes.push(note);
+    }
+
+    /// Whether the operator decided just this.
+    pub(super) fn has_note(&self, kind: NoteKind, choice: Choice) -> bool {
+        let mut notes = self.notes.iter();
+        notes.any(|note| note.kind == kind && note.choice == Some(choice))
     }
 
     /// What the operator decided of this kind.

@@ -11,7 +11,6 @@ use ssid_protocol::voting::Input;
 use ssid_storage::{DecisionRow, JournalRecord, NoteKind, OperatorNote};
 
 use super::engine::{Engine, Tick};
-use super::membership::is_timely_proposal;
 use super::node_event::NodeEvent;
 use super::open::Open;
 use super::request::{Decider, Operated, Operation, OperatorRefusal, RefusalKind};
@@ -36,36 +35,19 @@ impl Engine {
         } = operation;
         // every refusal comes before anything is written
         let is_done = match kind {
+            _ if subject == self.epochs.current().change() => {
+                let open = self.check_open(&subject)?;
+                Self::check_candidate(&subject, open, choice, false)?;
+                self.check_approval(open, kind, choice)
+            }
             NoteKind::Stand => self.check_choice(&subject, choice).map(|()| false),
-            NoteKind::Endorse => self.check_review(&subject, choice, Some(choice)),
+            NoteKind::Endorse | NoteKind::Waive => {
+                self.check_review(&subject, choice, Some(choice))
+            }
             NoteKind::Refuse => self.check_review(&subject, choice, None),
         }?;
         if !is_done {
-            let note = OperatorNote {
-                subject,
-                kind,
-                choice: Some(choice),
-            };
-            tick.journal.push(JournalRecord::Note(note));
-            if let Some(open) = self.open.get_mut(&subject) {
-                open.note(note);
-            }
-            match kind {
-                NoteKind::Stand => {
-                    self.apply(tick, subject, Input::Choose(choice));
-                    // chosen by its name alone: the event is needed now
-                    if self.is_wanted(&choice.content_digest, &subject) {
-                        self.wants
-                            .ask_anew(choice.content_digest, subject, tick.steady);
-                    }
-                }
-                // the approval of a change is the standing choice, too
-                NoteKind::Endorse if subject == self.epochs.current().change() => {
-                    self.approve(tick, choice);
-                }
-                NoteKind::Endorse => self.endorse(tick, subject),
-                NoteKind::Refuse => self.refuse(tick, subject),
-            }
+            self.carry_out(tick, operation);
             tracing::info!(
                 %subject,
                 event = %choice.event_hash,
@@ -81,6 +63,43 @@ impl Engine {
             .get(&subject)
             .ok_or_else(|| OperatorRefusal::new(RefusalKind::NotOpen, "it is gone"))?;
         Ok(self.operated(kind, subject, choice, open))
+    }
+
+    /// Writes the decision down, and lets the voting go on by it.
+    fn carry_out(&mut self, tick: &mut Tick, operation: Operation) {
+        let Operation {
+            kind,
+            subject,
+            choice,
+        } = operation;
+        if subject == self.epochs.current().change() {
+            match kind {
+                NoteKind::Refuse => self.reject(tick, choice),
+                _ => self.approve(tick, choice, kind == NoteKind::Waive),
+            }
+            return;
+        }
+        let note = OperatorNote {
+            subject,
+            kind,
+            choice: Some(choice),
+        };
+        tick.journal.push(JournalRecord::Note(note));
+        if let Some(open) = self.open.get_mut(&subject) {
+            open.note(note);
+        }
+        match kind {
+            NoteKind::Stand => {
+                self.apply(tick, subject, Input::Choose(choice));
+                // chosen by its name alone: the event is needed now
+                if self.is_wanted(&choice.content_digest, &subject) {
+                    self.wants
+                        .ask_anew(choice.content_digest, subject, tick.steady);
+                }
+            }
+            NoteKind::Endorse | NoteKind::Waive => self.endorse(tick, subject),
+            NoteKind::Refuse => self.refuse(tick, subject),
+        }
     }
 
     /// Writes down who decided and why, and tells subscribers.
@@ -322,18 +341,7 @@ impl Engine {
             return Ok(false);
         }
         let event_type = open.subject.as_ref().map_or("", |s| s.event.as_str());
-        let is_change = machine.is_epoch_change();
-        if let Some(candidate) = machine.candidate(choice).filter(|_| is_change)
-            && !is_timely_proposal(self.now.wall, &candidate.event)
-        {
-            let reason = format!(
-                "the proposal is of {}: too old, or ahead of this node's clock",
-                candidate.event.timestamp
-            );
-            let hint = "propose it anew: its members may be the same";
-            return Err(OperatorRefusal::new(RefusalKind::NotEndorsable, reason).hint(hint));
-        }
-        if !is_change && self.settings.endorsement_of(event_type) == Endorsement::Observed {
+        if self.settings.endorsement_of(event_type) == Endorsement::Observed {
             let reason = format!(
                 "the policy for {event_type} is observed: this node votes only for what its own registry has"
             );
@@ -374,7 +382,7 @@ impl Engine {
         let certified = machine.decided().is_some();
         let mut explanation = match kind {
             NoteKind::Stand => self.words_for_choice(open, choice),
-            NoteKind::Endorse | NoteKind::Refuse => {
+            NoteKind::Endorse | NoteKind::Refuse | NoteKind::Waive => {
                 let ballot = self.own_ballot(open, Round::ZERO);
                 ballot.map_or_else(
                     || "noted".to_owned(),

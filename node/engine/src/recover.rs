@@ -455,12 +455,16 @@ impl Engine {
             .flat_map(|open| open.notes.clone())
             .collect();
         for note in notes {
+            // what was said of a change of members is followed with the first tick
+            if note.subject == self.epochs.current().change() {
+                continue;
+            }
             match (note.kind, note.choice) {
                 (NoteKind::Stand, Some(choice)) => {
                     self.apply(tick, note.subject, Input::Choose(choice));
                 }
                 (NoteKind::Refuse, _) => self.apply(tick, note.subject, Input::Refuse),
-                (NoteKind::Endorse, _) | (NoteKind::Stand, None) => {}
+                (NoteKind::Endorse | NoteKind::Waive, _) | (NoteKind::Stand, None) => {}
             }
         }
     }

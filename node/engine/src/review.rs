@@ -13,7 +13,7 @@ use ssid_storage::NoteKind;
 
 use super::clock::{Now, Steady};
 use super::engine::{Engine, Tick};
-use super::membership::is_timely_proposal;
+use super::membership::Approval;
 use super::open::Open;
 use super::request::{CommitQuestion, CommitStanding};
 use super::settings::Endorsement;
@@ -223,11 +223,11 @@ impl Engine {
         if machine.round() != Round::ZERO || has_voted {
             return None;
         }
+        if machine.is_epoch_change() {
+            return self.stand_to_change(now, open);
+        }
         if open.noted(NoteKind::Refuse).is_some() || machine.candidates().any(|c| c.own) {
             return None;
-        }
-        if machine.is_epoch_change() {
-            return Some(change_stand(now, open));
         }
         // what a person decided comes before every policy
         let chosen = open
@@ -405,22 +405,36 @@ impl Engine {
             tally.is_supported_by_several(self.epochs.current().voters(), choice)
         })
     }
-}
 
-/// Whether this node stands behind a change of members: no policy does, only its operator's
-/// approval, and that for as long as the proposal is young enough (SPEC §4, *Approving*).
-fn change_stand(now: Now, open: &Open) -> Stand {
-    let approved = open
-        .noted(NoteKind::Endorse)
-        .and_then(|choice| open.machine.candidate(choice));
-    match approved {
-        Some(candidate) if is_timely_proposal(now.wall, &candidate.event) => {
-            Stand::Behind(candidate.choice)
+    /// Whether this node stands behind a change of members: no policy does, only its operator's
+    /// approval, for as long as that holds (SPEC §4, *Approving*).
+    fn stand_to_change(&self, now: Now, open: &Open) -> Option<Stand> {
+        let mut known = open.machine.candidates();
+        if known.all(|it| open.has_note(NoteKind::Refuse, it.choice)) {
+            return None;
         }
-        _ => Stand::Wait {
-            reason: ReviewReason::Operator,
-            explanation: "a change of members: a person approves or refuses it".to_owned(),
+        let (reason, explanation) = match self.approval(now, open) {
+            Approval::Holds(choice) => return Some(Stand::Behind(choice)),
+            Approval::Waits(whom) => (
+                ReviewReason::NotReady,
+                format!(
+                    "approved; it waits for {} to say that it is ready",
+                    whom.join(", ")
+                ),
+            ),
+            Approval::Untimely => (
+                ReviewReason::Operator,
+                "the approved change of members is too old by now: propose it anew".to_owned(),
+            ),
+            Approval::Missing => (
+                ReviewReason::Operator,
+                "a change of members: a person approves or refuses it".to_owned(),
+            ),
+        };
+        Some(Stand::Wait {
+            reason,
+            explanation,
             again_at: None,
-        },
+        })
     }
 }

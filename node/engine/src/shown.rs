@@ -220,6 +220,8 @@ pub enum ReviewReason {
     Unproven,
     /// The own registry file has not been read since it arrived, or cannot be read.
     Registry,
+    /// A change of members is approved, and new voters have not said that they are ready.
+    NotReady,
 }
 
 impl ReviewReason {
@@ -229,7 +231,9 @@ impl ReviewReason {
             Self::Operator | Self::Commit | Self::Untimely | Self::LowTrust | Self::Disagreeing => {
                 true
             }
-            Self::Observed | Self::Settling | Self::Unproven | Self::Registry => false,
+            Self::Observed | Self::Settling | Self::Unproven | Self::Registry | Self::NotReady => {
+                false
+            }
         }
     }
 }

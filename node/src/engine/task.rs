@@ -344,7 +344,11 @@ impl Task {
             }
             Request::Change(request) => {
                 let ticket = self.ticket(Pending::Peer(reply));
-                collected.take(Inbound::ChangeAsked { request, ticket });
+                collected.take(Inbound::ChangeAsked {
+                    from,
+                    request,
+                    ticket,
+                });
             }
             Request::Open { subjects, after } => {
                 let ticket = self.ticket(Pending::Peer(reply));

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::SignedBatch;
 use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::evidence::Signed;
@@ -22,6 +23,10 @@ pub enum ClosedSet {
     /// Others that it is locked on.
     Locks,
 }
+
+/// Ready statements in one answer: the new voters of one manifest, and no federation admits more at
+/// once.
+pub const READY: usize = 64;
 
 /// What one node asks another about changes of members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +66,18 @@ pub enum ChangeRequest {
         /// The subjects of the locks.
         subjects: Vec<SubjectId>,
     },
+    /// Who of a proposed manifest's new voters says to be ready.
+    Ready {
+        /// The hash of the manifest.
+        manifest: ManifestHash,
+    },
 }
 
 impl ChangeRequest {
     /// How many things it names.
     pub fn names(&self) -> usize {
         match self {
-            Self::Epochs { .. } | Self::Closes { .. } => 0,
+            Self::Epochs { .. } | Self::Closes { .. } | Self::Ready { .. } => 0,
             Self::Manifests { hashes } => hashes.len(),
             Self::Sets { prefixes, .. } => prefixes.len(),
             Self::Polkas { subjects, .. } => subjects.len(),
@@ -124,4 +134,7 @@ pub enum ChangeAnswer {
     Sets(Vec<(Prefix, SentPart)>),
     /// Proofs of locks, as many as fit.
     Polkas(Vec<LockProof>),
+    /// Batches of kind 6 that the answerer holds for that manifest, the latest of each voter; at
+    /// most [`READY`].
+    Ready(Vec<SignedBatch>),
 }

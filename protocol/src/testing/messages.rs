@@ -235,6 +235,12 @@ pub fn requests() -> Vec<(&'static str, Request)> {
             }),
         ),
         (
+            "ready",
+            Request::Change(ChangeRequest::Ready {
+                manifest: ManifestHash([4; 32]),
+            }),
+        ),
+        (
             "manifests",
             Request::Change(ChangeRequest::Manifests {
                 hashes: vec![ManifestHash([4; 32])],
@@ -311,6 +317,10 @@ pub fn answers() -> Vec<(&'static str, Answer)> {
                 },
                 LockProof::Certificate(Box::new(certificate(1))),
             ])),
+        ),
+        (
+            "ready",
+            Answer::Change(ChangeAnswer::Ready(vec![batches[5].clone()])),
         ),
         (
             "closes",

@@ -67,6 +67,8 @@ impl Liars {
                 let parts = prefixes.iter().map(|prefix| (*prefix, part.clone()));
                 ChangeAnswer::Sets(parts.collect())
             }
+            // what nobody signed, and nobody asks for in a simulation
+            ChangeRequest::Ready { .. } => ChangeAnswer::Ready(Vec::new()),
             ChangeRequest::Polkas { .. } => {
                 let event = Box::new(testing::event("release", "forged"));
                 let prevotes = told;

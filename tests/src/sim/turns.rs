@@ -431,7 +431,11 @@ impl World<'_> {
                 from: self.fed.node_id(member),
                 ticket,
             },
-            Request::Change(request) => Inbound::ChangeAsked { request, ticket },
+            Request::Change(request) => Inbound::ChangeAsked {
+                from: self.fed.node_id(member),
+                request,
+                ticket,
+            },
             Request::Log { .. } | Request::Evidence { .. } => return Ok(()),
         };
         self.give(at, input);

@@ -48,7 +48,13 @@ impl Engine {
             } => self.answer_open(tick, &subjects, after, ticket),
             Inbound::EventsAsked { digests, ticket } => self.answer_events(tick, &digests, ticket),
             Inbound::OwnAsked { from, ticket } => self.answer_own(tick, from, ticket),
-            Inbound::ChangeAsked { request, ticket } => self.answer_change(tick, &request, ticket),
+            Inbound::ChangeAsked {
+                from,
+                request,
+                ticket,
+            } => {
+                self.answer_change(tick, from, &request, ticket);
+            }
             Inbound::Heard(nodes) => nodes
                 .into_iter()
                 .for_each(|node| self.note_heard(tick, node)),

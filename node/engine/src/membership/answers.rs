@@ -90,6 +90,7 @@ impl Engine {
     pub(crate) fn answer_change(
         &mut self,
         tick: &mut Tick,
+        from: NodeId,
         request: &ChangeRequest,
         ticket: Ticket,
     ) {
@@ -112,6 +113,7 @@ impl Engine {
                 closer,
                 subjects,
             } => Ok(self.lock_proofs(&(*epoch, *closer), subjects)),
+            ChangeRequest::Ready { manifest } => Ok(self.ready_for(tick, from, manifest)),
         };
         let answer = match answer {
             Ok(answer) => Answer::Change(answer),

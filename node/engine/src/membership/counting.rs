@@ -292,6 +292,9 @@ impl Engine {
             (ChangeRequest::Polkas { closer, .. }, ChangeAnswer::Polkas(proofs)) => {
                 self.take_lock_proofs(tick, from, *closer, proofs);
             }
+            (ChangeRequest::Ready { manifest }, ChangeAnswer::Ready(batches)) => {
+                self.take_ready(tick, manifest, batches);
+            }
             _ => tick.effects.false_answers.push(from), // an answer to another question
         }
     }

@@ -242,6 +242,7 @@ impl Engine {
             tick.changes.events.push(row.proof.event().clone());
             tick.changes.inherited.push((*subject, Some(row.clone())));
         }
+        self.membership.readiness.clear();
         let proposals = self.membership.proposals.clear();
         let proposals = proposals.into_iter().map(|hash| (hash, None));
         tick.changes.proposals.extend(proposals);
@@ -387,7 +388,7 @@ impl Engine {
             match (note.kind, note.choice) {
                 (NoteKind::Stand, Some(choice)) => self.apply(tick, subject, Input::Choose(choice)),
                 (NoteKind::Refuse, _) => self.apply(tick, subject, Input::Refuse),
-                (NoteKind::Endorse, _) | (NoteKind::Stand, None) => {}
+                (NoteKind::Endorse | NoteKind::Waive, _) | (NoteKind::Stand, None) => {}
             }
         }
         tick.dirty.insert(subject);

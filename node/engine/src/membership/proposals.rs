@@ -7,9 +7,10 @@ use std::time::Duration;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::member::Member;
 use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request};
 use ssid_protocol::timeliness::untimely;
-use ssid_storage::{JournalRecord, NoteKind, OperatorNote, StorageError};
+use ssid_storage::{NoteKind, StorageError};
 
 use crate::clock::Steady;
 use crate::engine::{Engine, Tick};
@@ -17,6 +18,8 @@ use crate::proof::Proof;
 use crate::request::{Decider, OperatorRefusal, Proposed, RefusalKind};
 use crate::settings::{PROPOSAL_AGE, PROPOSALS, PROPOSALS_OF_ONE};
 
+/// Manifests that this node may be asked to be ready for, before an announcement of them is here.
+const OWN_SEATS: usize = 4;
 /// How soon a manifest is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -25,6 +28,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Proposals {
     known: BTreeMap<ManifestHash, Proposal>,
     wanted: BTreeMap<ManifestHash, Wanted>,
+    /// Manifests that would make this node a voter, and of which no announcement is here: a guest
+    /// hears none. They are there to be said ready for.
+    own_seats: BTreeMap<ManifestHash, Manifest>,
     /// Given to the next proposal, to tell the older from the newer.
     next_place: u64,
 }
@@ -37,9 +43,11 @@ struct Proposal {
     place: u64,
 }
 
-/// A manifest that an announcement names.
+/// A manifest that an announcement names, or that somebody asks this node to be ready for.
 #[derive(Debug, Default)]
 struct Wanted {
+    /// Who asked.
+    asked_by: Option<NodeId>,
     announcements: Vec<(Event, Proof)>,
     ask_at: Steady,
     times: usize,
@@ -53,12 +61,22 @@ impl Proposals {
 
     /// A proposed manifest.
     pub(super) fn manifest(&self, hash: &ManifestHash) -> Option<&Manifest> {
-        self.known.get(hash).map(|proposal| &proposal.manifest)
+        let proposed = self.known.get(hash).map(|proposal| &proposal.manifest);
+        proposed.or_else(|| self.own_seats.get(hash))
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&ManifestHash, &Manifest)> {
+        let known = self.known.iter();
+        known
+            .map(|(hash, proposal)| (hash, &proposal.manifest))
+            .chain(self.own_seats.iter())
     }
 
     /// Everything is forgotten: another epoch has begun. The hashes of what was known.
     pub(super) fn clear(&mut self) -> Vec<ManifestHash> {
         self.wanted.clear();
+        self.own_seats.clear();
         std::mem::take(&mut self.known).into_keys().collect()
     }
 
@@ -190,7 +208,7 @@ impl Engine {
         // announced as own events are, and approved before it is: the prevote goes out with it
         let is_announced = self.announced_as(&subject, choice);
         self.ensure_open(tick, subject);
-        self.approve(tick, choice);
+        self.approve(tick, choice, false);
         if !is_announced {
             tick.own_events.push(event);
         }
@@ -205,26 +223,6 @@ impl Engine {
         let open = self.open.get(subject);
         open.and_then(|open| open.announced.get(&choice))
             .is_some_and(|proof| proof.signer() == self.me)
-    }
-
-    /// Writes down that the operator approves a change: an endorsement in round 0, and the standing
-    /// choice in all later rounds.
-    pub(crate) fn approve(&mut self, tick: &mut Tick, choice: Choice) {
-        let subject = self.epochs.current().change();
-        for kind in [NoteKind::Endorse, NoteKind::Stand] {
-            let note = OperatorNote {
-                subject,
-                kind,
-                choice: Some(choice),
-            };
-            tick.journal.push(JournalRecord::Note(note));
-            if let Some(open) = self.open.get_mut(&subject) {
-                open.note(note);
-            }
-        }
-        let choose = ssid_protocol::voting::Input::Choose(choice);
-        self.apply(tick, subject, choose);
-        self.endorse(tick, subject);
     }
 
     /// Whether the manifest that a `federation_epoch` event names is known, and the event the one
@@ -298,6 +296,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Somebody asks this node to be ready for a manifest that it does not know. Only who has no
+    /// vote has a reason to ask for that.
+    pub(super) fn want_own_seat(&mut self, tick: &Tick, from: NodeId, hash: &ManifestHash) {
+        let proposals = &mut self.membership.proposals;
+        let is_full = proposals.own_seats.len() + proposals.wanted.len() >= OWN_SEATS;
+        if self.rules.me.is_none() && !is_full && !proposals.wanted.contains_key(hash) {
+            let wanted = Wanted {
+                asked_by: Some(from),
+                ask_at: tick.steady,
+                ..Wanted::default()
+            };
+            proposals.wanted.insert(*hash, wanted);
+        }
+    }
+
     /// Takes manifests that were asked for: proposed ones, and those of epochs that are decided.
     pub(super) fn take_manifests(&mut self, tick: &mut Tick, texts: Vec<String>) {
         for text in texts.into_iter().take(MANIFESTS) {
@@ -312,6 +325,11 @@ impl Engine {
             let event = manifest.epoch_event();
             if let Err(error) = self.membership.chain.check_next(&manifest) {
                 tracing::warn!(manifest = %hash, %error, "a proposed manifest is not valid");
+                continue;
+            }
+            let is_own_seat = manifest.member(&self.me).is_some_and(Member::is_voter);
+            if wanted.announcements.is_empty() && is_own_seat && self.rules.me.is_none() {
+                self.membership.proposals.own_seats.insert(hash, manifest);
                 continue;
             }
             let announcements = wanted.announcements.into_iter();
@@ -346,7 +364,8 @@ impl Engine {
             wanted.ask_at = tick.steady.after(ASK_AGAIN);
             // who announced it serves it; and then everybody else
             let signers = wanted.announcements.iter().map(|(_, proof)| proof.signer());
-            let mut whom: Vec<_> = signers.filter(|node| connected.contains(node)).collect();
+            let served_by = wanted.asked_by.into_iter().chain(signers);
+            let mut whom: Vec<_> = served_by.filter(|node| connected.contains(node)).collect();
             whom.extend(&connected);
             let at = wanted.times % whom.len();
             wanted.times += 1;

@@ -10,6 +10,8 @@ use ssid_protocol::vote::Phase;
 use super::*;
 use crate::{Decider, NoteKind, Operation, Reply};
 
+mod approving;
+
 fn decider() -> Decider {
     Decider {
         by: "test".into(),
@@ -308,6 +310,7 @@ fn who_has_entered_says_what_it_confirmed_and_no_more_what_it_counted() {
     let request = ChangeRequest::Closes { epoch: Epoch(0) };
     for node in 0..4 {
         let input = Inbound::ChangeAsked {
+            from: net.ids[(node + 1) % 4],
             request: request.clone(),
             ticket: 1,
         };

@@ -274,6 +274,7 @@ impl Net {
             Request::Change(request) => self.ask_engine(
                 node,
                 Inbound::ChangeAsked {
+                    from: asker,
                     request: request.clone(),
                     ticket: 1,
                 },

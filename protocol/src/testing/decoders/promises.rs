@@ -142,6 +142,7 @@ fn check_change_answer(answer: &ChangeAnswer) {
     match answer {
         ChangeAnswer::Epochs(certificates) => certificates.iter().for_each(check_certificate),
         ChangeAnswer::Manifests(_) => {}
+        ChangeAnswer::Ready(batches) => batches.iter().for_each(check_batch),
         ChangeAnswer::Closes(closes) => closes
             .iter()
             .for_each(|held| check_proof(&held.close.proof)),

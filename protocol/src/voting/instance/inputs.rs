@@ -63,8 +63,26 @@ impl Instance {
                     out.push(Output::Want(choice));
                 }
             }
+            Input::Withdraw => self.withdraw(voters, rules, out),
             Input::MaySign => {}
             Input::Certified { round, choice } => self.decide(round, choice, out),
+        }
+    }
+
+    /// What was prevoted stays said; a nil precommit, which is safe at any time, keeps it from
+    /// deciding this round with this node's help.
+    fn withdraw(&mut self, voters: &VoterSet, rules: Rules, out: &mut Vec<Output>) {
+        self.standing = None;
+        self.standing_rounds = 0;
+        for candidate in self.candidates.values_mut() {
+            candidate.endorsed = false;
+        }
+        let own = rules
+            .me
+            .and_then(|me| self.tally(self.round, Phase::Prevote)?.first(me));
+        // a polka that is here already was precommitted when it came
+        if matches!(own, Some(Some(_))) {
+            self.sign(voters, rules, Phase::Precommit, None, out);
         }
     }
 
@@ -75,6 +93,10 @@ impl Instance {
             known.prompt |= candidate.prompt;
             known.announced_by = known.announced_by.or(candidate.announced_by);
             return;
+        }
+        // what was refused was another one
+        if self.epoch_change && self.restraint == Restraint::Refused {
+            self.restraint = Restraint::None;
         }
         self.wanted.remove(&candidate.choice);
         self.candidates.insert(candidate.choice, candidate);

@@ -27,7 +27,10 @@ impl Instance {
         let ballot = if rules.is_automatic(self.round) {
             self.automatic_prevote(voters)
         } else {
-            self.operator_prevote().map(Some)
+            // of a change of members all that is known was refused
+            let is_refused = self.epoch_change && self.restraint == Restraint::Refused;
+            let ballot = self.operator_prevote().map(Some);
+            ballot.or(is_refused.then_some(None))
         };
         ballot.is_some_and(|ballot| self.sign(voters, rules, Phase::Prevote, ballot, out))
     }
