@@ -20,6 +20,7 @@ pub mod handover;
 pub mod heartbeat;
 pub mod id;
 pub mod identity;
+pub mod invite;
 pub mod json;
 pub mod limits;
 pub mod manifest;

@@ -21,6 +21,12 @@ pub const SUCCESSOR_BYTES: usize = 1_000_000;
 pub const REASON_BYTES: usize = 512;
 /// Rules of a manifest.
 pub const RULES: usize = 16;
+/// Members that an invite names.
+pub const INVITE_PEERS: usize = 16;
+/// Addresses of each of them.
+pub const INVITE_ADDRESSES: usize = 16;
+/// Bytes of each text of one of them.
+pub const INVITE_TEXT_BYTES: usize = 256;
 /// Open voting instances a node holds; one origin may hold this divided by the number of members.
 pub const OPEN_INSTANCES: usize = 100_000;
 /// Candidates of one subject, one per origin.

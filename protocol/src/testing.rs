@@ -5,7 +5,7 @@ pub mod decoders;
 pub mod epochs;
 pub mod messages;
 
-pub use epochs::{epoch_event, handover, successor};
+pub use epochs::{epoch_event, handover, invite, successor};
 
 use std::collections::BTreeMap;
 

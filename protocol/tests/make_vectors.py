@@ -219,6 +219,40 @@ CARD = card(KEYS[4], ROTATED[1] | dict(keys={"chain": "02" + "6b" * 32, "commit"
 HANDOVER = handover(KEYS[1], CARD)
 
 
+def invite():
+    """To the federation in its second epoch after genesis, with the third proposed."""
+    named = ["node_id", "peer_id", "node_name", "addresses"]
+    peers = [{key: member[key] for key in named} for member in SECOND["members"]]
+    return dict(format="ssid-invite/1", federation_id=FEDERATION.hex(), genesis=GENESIS, epoch=2,
+                manifest_hash=manifest_hash(SECOND).hex(), proposal=[manifest_hash(THIRD).hex()], peers=peers)
+
+
+def invalid_invites():
+    """Each as what stands in the place of keys of the valid one."""
+    one = invite()
+    peer, others = one["peers"][0], one["peers"][1:]
+
+    def peers(why, *changed):
+        return why, dict(peers=list(changed))
+
+    return [dict(why=why, changed=changed) for why, changed in [
+        ("of another federation", dict(federation_id="00" * 32)),
+        ("a genesis manifest that is changed", dict(genesis=GENESIS | dict(threshold_bp=6700))),
+        ("epoch 0 with the manifest of another", dict(epoch=0)),
+        ("two proposals", dict(proposal=one["proposal"] * 2)),
+        ("another format", dict(format="ssid-invite/2")),
+        ("one key more", dict(more=1)),
+        peers("nobody to ask"),
+        peers("more peers than 16", *one["peers"] * 6),
+        peers("one peer twice", peer, peer, *others),
+        peers("a peer without `addresses`", {key: value for key, value in peer.items() if key != "addresses"}),
+        peers("a peer with a role", peer | dict(role="participant")),
+        peers("a peer with an address of 257 bytes", peer | dict(addresses=["x" * 257])),
+        peers("a peer with seventeen addresses", peer | dict(addresses=["/ip4/1.2.3.4/tcp/1"] * 17)),
+        peers("a peer whose key is of small order", peer | dict(node_id="01" + "00" * 31)),
+    ]]
+
+
 def u64(number):
     return number.to_bytes(8, "big")
 
@@ -403,6 +437,8 @@ VECTORS = dict(
     invalid_certificates=invalid_certificates(),
     invalid_cards=invalid_cards(),
     invalid_handovers=invalid_handovers(),
+    invite=invite(),
+    invalid_invites=invalid_invites(),
 )
 # what is valid is so for the verifier too
 spec.check_certificate(VECTORS["certificate_of_epoch_2"], proven(3))

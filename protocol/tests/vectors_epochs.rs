@@ -12,6 +12,7 @@ use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{Choice, Epoch, ManifestHash, Round, SubjectId, UnixMillis};
 use ssid_protocol::id::{ContentDigest, EventHash, Sha256Hash};
 use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::invite::Invite;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::ready::Ready;
 use ssid_protocol::set_tree::{CertifiedEntry, EntrySet, LockEntry};
@@ -132,6 +133,28 @@ fn cards_and_hand_overs_verify() {
     assert_eq!(card.verify(), Ok(()));
     assert_eq!(card.member.keys.get("commit"), Some("0f"));
     assert!(is_valid_handover(&VECTORS["handover"]));
+}
+
+#[test]
+fn an_invite_is_of_its_federation_and_pins_its_epoch() {
+    let invite = Invite::parse(VECTORS["invite"].to_string().as_bytes()).expect("an invite");
+    assert_eq!(invite.federation_id, genesis().federation_id());
+    let chain = chain(invite.epoch.0);
+    assert_eq!(invite.manifest_hash, chain.latest().hash());
+    assert_eq!(
+        invite.proposal.map(|hash| hash.to_string()).as_deref(),
+        Some(text(&list("epochs")[2]["hash"]))
+    );
+    for vector in list("invalid_invites") {
+        let mut invite = VECTORS["invite"].clone();
+        let changed = vector["changed"].as_object().expect("an object");
+        invite
+            .as_object_mut()
+            .expect("an object")
+            .extend(changed.clone());
+        let read = Invite::parse(invite.to_string().as_bytes());
+        assert!(read.is_err(), "{}", vector["why"]);
+    }
 }
 
 fn hash(letter: &str, i: u64) -> [u8; 32] {

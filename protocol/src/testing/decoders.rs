@@ -12,6 +12,7 @@ use crate::chain::ChainLine;
 use crate::evidence::Evidence;
 use crate::git_lines::{BranchHead, Line};
 use crate::handover::Handover;
+use crate::invite::Invite;
 use crate::json::Json;
 use crate::limits;
 use crate::manifest::Manifest;
@@ -36,7 +37,7 @@ pub struct Decoder {
 }
 
 /// All of them but the registry log's parser, which is the node's.
-pub const ALL: [Decoder; 15] = [
+pub const ALL: [Decoder; 16] = [
     Decoder {
         name: "signed_batch",
         decode: decodes::<SignedBatch>,
@@ -96,6 +97,12 @@ pub const ALL: [Decoder; 15] = [
         decode: |bytes| Handover::parse(bytes).is_ok(),
         check: promises::handover_json,
         seeds: seeds::handover,
+    },
+    Decoder {
+        name: "invite_json",
+        decode: |bytes| Invite::parse(bytes).is_ok(),
+        check: promises::invite_json,
+        seeds: seeds::invite,
     },
     Decoder {
         name: "chain_line",

@@ -9,6 +9,7 @@ use crate::event::{Event, FEDERATION_EPOCH};
 use crate::handover::Handover;
 use crate::id::Round;
 use crate::identity::VotingKey;
+use crate::invite::{Invite, InvitePeer};
 use crate::manifest::{Change, Manifest};
 
 /// An admissible `federation_epoch` event of that version, of a manifest that nobody has.
@@ -45,6 +46,19 @@ pub fn handover() -> Handover {
     member.node_id = key(9).node_id();
     let card = MemberCard::sign(member, &key(9));
     Handover::sign(genesis.federation_id(), genesis.hash(), &key(1), card)
+}
+
+/// An invite to a federation of four in its first epoch, with three of them to ask.
+pub fn invite() -> Invite {
+    let genesis = manifest(4);
+    Invite {
+        federation_id: genesis.federation_id(),
+        epoch: genesis.epoch,
+        manifest_hash: genesis.hash(),
+        proposal: None,
+        peers: genesis.members[..3].iter().map(InvitePeer::of).collect(),
+        genesis,
+    }
 }
 
 /// A certificate for `event` of the epoch of `manifest`, signed by these keys, each in a batch of

@@ -15,6 +15,7 @@ use crate::handover::Handover;
 use crate::heartbeat::Heartbeat;
 use crate::id::Epoch;
 use crate::identity::VerifyKey;
+use crate::invite::Invite;
 use crate::json::{Json, MAX_NUMBER};
 use crate::limits;
 use crate::manifest::Manifest;
@@ -300,6 +301,19 @@ pub(super) fn handover_json(bytes: &[u8]) -> bool {
         other.card.member.node_name.push('x');
         assert!(other.verify(&federation, &in_force).is_err());
     }
+    true
+}
+
+/// What is read keeps its bounds and is of the federation that its genesis manifest says.
+pub(super) fn invite_json(bytes: &[u8]) -> bool {
+    let Ok(invite) = Invite::parse(bytes) else {
+        return false;
+    };
+    for form in [invite.to_json().to_jcs(), invite.to_pretty()] {
+        assert!(Invite::parse(form.as_bytes()).as_ref() == Ok(&invite));
+    }
+    assert_eq!(invite.federation_id, invite.genesis.federation_id());
+    assert!((1..=limits::INVITE_PEERS).contains(&invite.peers.len()));
     true
 }
 

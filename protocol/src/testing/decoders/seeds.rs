@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::card::MemberCard;
 use crate::chain::ChainLine;
 use crate::git_lines::{BranchHead, Line};
+use crate::id::Epoch;
 use crate::json::MAX_NUMBER;
 use crate::sync::ProvenEvent;
 use crate::testing::{self, messages};
@@ -85,6 +86,16 @@ pub(super) fn handover() -> Vec<(String, Vec<u8>)> {
     vec![
         text("pretty", handover.to_pretty()),
         text("canonical", handover.to_json().to_jcs()),
+    ]
+}
+
+pub(super) fn invite() -> Vec<(String, Vec<u8>)> {
+    let mut later = testing::invite();
+    later.epoch = Epoch(2);
+    later.proposal = Some(later.manifest_hash);
+    vec![
+        text("pretty", testing::invite().to_pretty()),
+        text("of_epoch_2", later.to_json().to_jcs()),
     ]
 }
 
