@@ -161,6 +161,7 @@ impl Home {
             self.voting_key(),
             self.network_key(),
             self.genesis(),
+            self.invite(),
             self.votes_journal(),
             self.config(),
         ];
@@ -200,6 +201,11 @@ impl Home {
     /// The manifest of epoch 0 of the federation that the node is in.
     pub fn genesis(&self) -> PathBuf {
         self.root.join("genesis.json")
+    }
+
+    /// The invite that the node joined with, if it was no member then.
+    pub fn invite(&self) -> PathBuf {
+        self.root.join("invite.json")
     }
 
     /// The node's signed member card.

@@ -15,6 +15,7 @@ mod epoch_watch;
 pub mod git;
 pub mod home;
 pub mod identity;
+pub mod invited;
 pub mod keyfile;
 pub mod known_members;
 pub mod legacy;

@@ -24,6 +24,14 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// A key or a hash as two people compare it by voice (SPEC §4): its first 32 hex digits, in 8 groups
+/// of 4.
+pub fn spoken(id: &impl ToString) -> String {
+    let digits = id.to_string();
+    let groups: Vec<_> = digits.as_bytes().chunks(4).take(8).collect();
+    String::from_utf8_lossy(&groups.join(&b' ')).into_owned()
+}
+
 /// Whole lines for a terminal: line ends and tabs stay, and with `with_colors` the colours that
 /// this program writes.
 pub fn printable(text: &str, with_colors: bool) -> String {
@@ -106,6 +114,14 @@ mod tests {
             "a\u{fffd}b\u{fffd}\u{fffd}Ö 漢 🙂"
         );
         assert_eq!(clean(UNSEEN), "\u{fffd}".repeat(UNSEEN.chars().count()));
+    }
+
+    #[test]
+    fn what_is_compared_by_voice_is_eight_groups() {
+        let id = "0123456789abcdef".repeat(4);
+        let group = "0123 4567 89ab cdef";
+        assert_eq!(spoken(&id), format!("{group} {group}"));
+        assert_eq!(spoken(&"abc"), "abc");
     }
 
     #[test]

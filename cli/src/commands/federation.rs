@@ -1,17 +1,20 @@
 //! `ssid federation`: creates, joins and shows a federation.
 
+mod join;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use ssid_node::config::write_atomic;
+use ssid_node::home::Home;
+use ssid_node::invited;
 use ssid_protocol::card::MemberCard;
 use ssid_protocol::id::FederationId;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::quorum::VoterSet;
 
-use super::offline;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::output::{Output, clean, counted, is_standard_output, short};
@@ -22,22 +25,7 @@ use crate::table::{named, whole};
 #[derive(Debug, Subcommand)]
 pub(crate) enum FederationCommand {
     Create(CreateArgs),
-    /// Take a genesis file into this node's data directory; its node must be a member
-    ///
-    /// Who became a member later gives the chain of epochs, too, which a member exports with: ssid
-    /// epochs export
-    ///
-    /// Examples:
-    ///   ssid federation join genesis.json
-    ///   ssid federation join genesis.json --epochs epochs.jsonl
-    #[command(verbatim_doc_comment)]
-    Join {
-        /// The genesis file
-        genesis: PathBuf,
-        /// The chain of epochs up to one in which this node is a member
-        #[arg(long, value_name = "F")]
-        epochs: Option<PathBuf>,
-    },
+    Join(join::JoinArgs),
     /// Show the rules and members of a federation, and how many of them may fail or lie
     ///
     /// Examples:
@@ -93,21 +81,26 @@ pub(crate) struct CreateArgs {
 pub(crate) fn run(command: FederationCommand, context: &Context) -> Result<()> {
     match command {
         FederationCommand::Create(args) => create(&args, context),
-        FederationCommand::Join { genesis, epochs } => {
-            let Some(epochs) = epochs else {
-                let manifest = setup::join(&context.home, &genesis)?;
-                return show(&manifest, manifest.federation_id(), context.out);
-            };
-            let (chain, bytes) = offline::chain(&genesis, &epochs)?;
-            let manifest = setup::join_later(&context.home, &genesis, &chain, &bytes)?;
-            show(&manifest, chain.federation_id(), context.out)
-        }
+        FederationCommand::Join(args) => join::run(&args, context),
         FederationCommand::Show { genesis } => {
-            let path = genesis.unwrap_or_else(|| context.home.genesis());
-            let manifest = setup::read_genesis(&path)?;
+            let manifest = match genesis {
+                Some(path) => setup::read_genesis(&path)?,
+                None => own_genesis(&context.home)?,
+            };
             show(&manifest, manifest.federation_id(), context.out)
         }
     }
+}
+
+/// The genesis manifest of the federation that the node joined, or is invited to.
+fn own_genesis(home: &Home) -> Result<Manifest> {
+    let path = home.genesis();
+    if !path.exists()
+        && let Some(invite) = invited::read(home).or_usage()?
+    {
+        return Ok(invite.genesis);
+    }
+    setup::read_genesis(&path)
 }
 
 fn create(args: &CreateArgs, context: &Context) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use ssid_protocol::manifest::Manifest;
 
+use ssid_protocol::invite::{Invite, InvitePeer};
+
 use super::*;
 
 #[test]
@@ -205,6 +207,89 @@ fn what_does_not_belong_together_is_refused() {
         &["config", "check", "--data", "Rome"],
         2,
         &["federation_config.json:1", "timeout_seconds", "soon"],
+    );
+}
+
+/// An invite to the federation of `genesis.json`, in `name`.
+fn write_invite(dir: &Path, name: &str, change: impl Fn(&mut Invite)) {
+    let genesis = Manifest::parse(&fs::read(dir.join("genesis.json")).unwrap()).unwrap();
+    let mut invite = Invite {
+        federation_id: genesis.federation_id(),
+        epoch: genesis.epoch,
+        manifest_hash: genesis.hash(),
+        proposal: None,
+        peers: genesis.members.iter().map(InvitePeer::of).collect(),
+        genesis,
+    };
+    change(&mut invite);
+    fs::write(dir.join(name), invite.to_pretty()).unwrap();
+}
+
+#[test]
+fn a_newcomer_joins_by_an_invite_once_pin_and_key_are_compared() {
+    let dir = temp();
+    let dir = dir.path();
+    three_nodes(dir);
+    well(dir, &create("Berlin"));
+    well(dir, &init("Oslo", "Oslo", &[]));
+    let card = ssid(dir, &["card", "-o", "oslo.card.json", "--data", "Oslo"]);
+    let id = fs::read_to_string(dir.join("oslo.card.json")).unwrap();
+    let id: Value = serde_json::from_str(&id).unwrap();
+    let key = ssid_node::text::spoken(&id["node_id"].as_str().unwrap());
+    assert_eq!(key.len(), 39, "{key}");
+    assert!(
+        err(&card).contains(&format!("its key is {key}: read this")),
+        "{card:?}"
+    );
+    write_invite(dir, "oslo.invite.json", |_| ());
+    let join = ["federation", "join", "oslo.invite.json", "--data", "Oslo"];
+    // who cannot be asked has to say that it was compared
+    fails(dir, &join, 1, &["nothing is taken", "--yes"]);
+    assert!(!dir.join("Oslo/invite.json").exists());
+    let said = well(dir, &[&join[..], &["--yes"]].concat());
+    let genesis = Manifest::parse(&fs::read(dir.join("genesis.json")).unwrap()).unwrap();
+    let pin = ssid_node::text::spoken(&genesis.hash());
+    for words in [&key, &pin, "Berlin, Paris, Rome", "ssid run"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let taken = fs::read(dir.join("Oslo/invite.json")).unwrap();
+    assert_eq!(Invite::parse(&taken).unwrap().genesis, genesis);
+    assert!(well(dir, &["federation", "show", "--data", "Oslo"]).contains("Federation demo"));
+}
+
+#[test]
+fn an_invite_that_contradicts_itself_or_is_to_another_federation_is_refused() {
+    let dir = temp();
+    let dir = dir.path();
+    three_nodes(dir);
+    well(dir, &create("Berlin"));
+    well(dir, &init("Oslo", "Oslo", &[]));
+    let join = |name| {
+        let command = ["federation", "join", name, "--yes", "--data", "Oslo"];
+        command.map(str::to_owned)
+    };
+    let refused = |name, code, words: &[&str]| {
+        let args = join(name);
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        fails(dir, &args, code, words);
+    };
+    write_invite(dir, "a.json", |invite| invite.federation_id.0[0] ^= 1);
+    refused("a.json", 5, &["a.json", "`federation_id`"]);
+    write_invite(dir, "b.json", |invite| invite.peers.clear());
+    refused("b.json", 5, &["b.json", "`peers` must be 1 to 16"]);
+    assert!(!dir.join("Oslo/invite.json").exists());
+    write_invite(dir, "c.json", |_| ());
+    let args = join("c.json");
+    well(dir, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    write_invite(dir, "d.json", |invite| {
+        invite.genesis.name = "another".into();
+        invite.federation_id = invite.genesis.federation_id();
+        invite.manifest_hash = invite.genesis.hash();
+    });
+    refused(
+        "d.json",
+        2,
+        &["belongs to federation", "data directory of its own"],
     );
 }
 
