@@ -81,6 +81,7 @@ fn start(
         records,
         epochs,
         network: network_config,
+        invited,
         git,
         applies,
         hook,
@@ -116,7 +117,7 @@ fn start(
         tracker: tracker.clone(),
         end: end.clone(),
     };
-    tasks::network_members(&network, &shared);
+    tasks::network_members(&network, running.guests.clone(), invited, &shared);
     tasks::own_addresses(&network, &shared);
     tasks::conflict_reports(&shared);
     // a registry that cannot be opened ends the start, rather than a node that endorses blindly

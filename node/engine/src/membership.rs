@@ -2,7 +2,7 @@
 //! next.
 //!
 //! `proposals` keeps manifests that somebody proposed, `approving` what this node's operator says to
-//! them, `readiness` which of their new voters are there, `links` the chain of those that were decided.
+//! them, `guests` which new voters are let in, `readiness` which of those are there, `links` the chain of those that were decided.
 //! Once the change of the epoch is decided, `boundary` is what ends it: `own_close` signs this
 //! node's close, `counting` asks others for theirs and takes them, `entering` goes over into the
 //! next epoch. `answers` serves whoever asks.
@@ -23,6 +23,7 @@ use super::clock::Steady;
 use super::engine::{Engine, Tick};
 use answers::Served;
 use boundary::Boundary;
+use guests::Guests;
 use late_ones::LateOnes;
 use proposals::Proposals;
 use readiness::Readiness;
@@ -35,6 +36,7 @@ mod approving;
 mod boundary;
 mod counting;
 mod entering;
+mod guests;
 mod late_ones;
 mod links;
 mod own_close;
@@ -51,6 +53,8 @@ pub(super) struct Membership {
     unproven: BTreeMap<Epoch, Certificate>,
     proposals: Proposals,
     readiness: Readiness,
+    /// Whom this node lets in before they are members.
+    guests: Guests,
     /// What ends the epoch before the chain's latest, until that is entered.
     boundary: Option<Boundary>,
     /// The closes that this node serves: of the boundary that it passed last, and its own.
@@ -86,6 +90,7 @@ impl Membership {
             unproven: BTreeMap::new(),
             proposals: Proposals::default(),
             readiness: Readiness::default(),
+            guests: Guests::default(),
             boundary: None,
             served: BTreeMap::new(),
             is_decided: false,
@@ -261,7 +266,7 @@ impl Engine {
         // what is missing is asked for on connecting
         let may_ask = !self.peers.connected.is_empty();
         let of_proposals = membership.proposals.next().filter(|_| may_ask);
-        let of_ready = self.next_ready_question(now).filter(|_| may_ask);
+        let of_ready = self.next_ready_question().filter(|_| may_ask);
         let of_late = membership.late.next().filter(|_| may_ask);
         [of_boundary, of_proposals, of_ready, of_links, of_late]
             .into_iter()

@@ -114,6 +114,11 @@ impl Engine {
         }
         for node in self.by_trust(new) {
             tick.effects.events.push(NodeEvent::Connected { node });
+            // a guest has nothing that this node lacks
+            if self.is_guest(&node) {
+                continue;
+            }
+            self.ask_for_epochs_as_guest(tick, node);
             self.start_catch_up(tick, node);
         }
     }

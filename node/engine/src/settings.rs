@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ssid_protocol::id::{Epoch, ManifestHash};
 use ssid_protocol::trust::{ENDORSEMENT_FLOOR, TrustRules};
 use ssid_protocol::voting::{Step, Timer};
 
@@ -37,6 +38,8 @@ pub const WANT_AFTER: Duration = Duration::from_millis(100);
 pub const WAITING_AT_MOST: Duration = Duration::from_hours(7 * 24);
 /// How old a proposal to change the members may be when it is approved (SPEC §12).
 pub const PROPOSAL_AGE: Duration = Duration::from_hours(14 * 24);
+/// New voters of a proposed manifest that are let in before they are members (SPEC §12).
+pub const GUESTS: usize = 16;
 /// Proposed manifests kept, of one proposer and in all (SPEC §12).
 pub const PROPOSALS_OF_ONE: usize = 2;
 /// The same, of all proposers.
@@ -135,6 +138,8 @@ pub struct EngineSettings {
     /// `endorsement.review_timeout_hours`: how long a candidate waits for a person before the
     /// prevote is nil.
     pub review_timeout: Duration,
+    /// The manifest that the invite named, and its epoch: a chain without it is refused.
+    pub pin: Option<(Epoch, ManifestHash)>,
     /// `security.max_event_age_days`: older events of others are not endorsed.
     pub max_event_age: Duration,
     /// [`JOURNAL_SLACK_BYTES`], less in simulations.
@@ -168,6 +173,7 @@ impl Default for EngineSettings {
             endorsement_by_event: BTreeMap::new(),
             settle_by_event: BTreeMap::new(),
             review_timeout: Duration::from_hours(72),
+            pin: None,
             max_event_age: Duration::from_hours(365 * 24),
             timeouts: Timeouts::default(),
             git_fetch_every: None,

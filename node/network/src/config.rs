@@ -22,6 +22,9 @@ pub struct MemberPeer {
     pub addresses: Vec<Multiaddr>,
     /// Whether it may sign events, votes, proposals and closes; others may only send heartbeats.
     pub is_voter: bool,
+    /// Whether it is no member yet: a voter of a proposed manifest (SPEC §10, *Guests*). Nothing
+    /// that it passes on by gossip is taken, and it may ask for what is certified alone.
+    pub is_guest: bool,
 }
 
 /// What [`start`](crate::start) needs.
@@ -42,6 +45,7 @@ pub struct MemberPeer {
 ///     peer: identity.public().to_peer_id(),
 ///     addresses: Vec::new(),
 ///     is_voter: true,
+///     is_guest: false,
 /// };
 /// let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
 /// let config = NetworkConfig {

@@ -16,6 +16,7 @@ use crate::gossip::Decision;
 use crate::handle::NetworkEvent;
 use crate::metrics::Outcome;
 use crate::owner::Owner;
+use crate::scoring::GUEST_SCORE;
 use crate::topics::Topic;
 use crate::tuning as t;
 
@@ -90,10 +91,22 @@ impl Owner {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
         self.dialer.connected(&peer, id, now);
+        self.score_guest(&peer);
         self.admission.know([endpoint.get_remote_address()]);
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             self.dialer.worked(&peer, address);
         }
+    }
+
+    /// Keeps a guest out of every mesh, and lets a member in that was one.
+    pub(crate) fn score_guest(&mut self, peer: &PeerId) {
+        let score = if self.directory.is_guest(peer) {
+            GUEST_SCORE
+        } else {
+            0.0
+        };
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.set_application_score(peer, score);
     }
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {

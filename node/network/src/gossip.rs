@@ -110,6 +110,10 @@ impl Gossiping {
         directory: &Directory,
     ) -> Result<(), Decision> {
         let now = Instant::now();
+        // it may say things that an honest node would not pass on: that is looked at once it counts
+        if directory.is_guest(&source) {
+            return Err(Decision::Ignore(Outcome::Ignored));
+        }
         // gossipsub lets the envelope's bytes pass, too
         if data.len() > MESSAGE_BYTES {
             return Err(Decision::Reject(Refusal::MessageBytes.name()));

@@ -238,6 +238,7 @@ impl Network {
     /// #     peer: identity.public().to_peer_id(),
     /// #     addresses: Vec::new(),
     /// #     is_voter: true,
+    /// #     is_guest: false,
     /// # }).collect();
     /// # let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
     /// # let config = NetworkConfig {
@@ -315,6 +316,7 @@ impl Network {
     /// #     peer: identity.public().to_peer_id(),
     /// #     addresses: Vec::new(),
     /// #     is_voter: true,
+    /// #     is_guest: false,
     /// # }).collect();
     /// # let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
     /// # let config = NetworkConfig {

@@ -84,6 +84,7 @@ use topics::Topics;
 /// #     peer: identity.public().to_peer_id(),
 /// #     addresses: Vec::new(),
 /// #     is_voter: true,
+/// #     is_guest: false,
 /// # }).collect();
 /// # let epochs = Epochs::new(EpochContext::genesis(manifest).unwrap());
 /// # let config = NetworkConfig {

@@ -47,6 +47,13 @@ impl Directory {
         self.0.nodes.get(peer).copied()
     }
 
+    /// Whether whoever connects under that identity is a guest.
+    pub(crate) fn is_guest(&self, peer: &PeerId) -> bool {
+        let node = self.node_of(peer);
+        let member = node.and_then(|node| self.member(&node));
+        member.is_some_and(|member| member.is_guest)
+    }
+
     /// The identity under which another member connects; `None` for this node itself.
     pub(crate) fn peer_of(&self, node: &NodeId) -> Option<PeerId> {
         self.member(node)

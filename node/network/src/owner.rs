@@ -240,6 +240,10 @@ impl Owner {
         {
             self.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
+        let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in connected {
+            self.score_guest(&peer);
+        }
         self.gossiping.retain(&self.directory);
         self.syncing.retain(&self.directory);
     }

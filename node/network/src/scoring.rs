@@ -15,6 +15,10 @@ use libp2p::gossipsub::{
 use crate::topics::Topics;
 use crate::tuning::{DISCONNECT_SCORE, GOSSIP_HEARTBEAT};
 
+/// A guest's own score: below 0, so that nobody has it in a mesh, whose messages would end with it;
+/// below even what good conduct earns, and above the score at which it would be told nothing.
+pub(crate) const GUEST_SCORE: f64 = -15.0;
+
 /// The scores at which a peer gets less: gossip, own messages, and at last a hearing.
 pub(crate) fn thresholds() -> PeerScoreThresholds {
     PeerScoreThresholds {
@@ -36,7 +40,8 @@ pub(crate) fn params(topics: &Topics) -> PeerScoreParams {
             .collect(),
         // good conduct saves at most three invalid messages
         topic_score_cap: 10.0,
-        app_specific_weight: 0.0,
+        // guests; see [`GUEST_SCORE`]
+        app_specific_weight: 1.0,
         // members of one organisation, or of a test, share an address
         ip_colocation_factor_weight: 0.0,
         // broken promises and hasty grafts, past six of them

@@ -22,6 +22,17 @@ use crate::metrics::{Direction, Metrics};
 use crate::rate::Buckets;
 use crate::tuning as t;
 
+/// A guest's request counts as so many: it has a tenth of a member's rate.
+const GUEST_COST: f64 = 10.0;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Asker {
+    peer: PeerId,
+    node: NodeId,
+    is_guest: bool,
+}
+
 /// The libp2p side.
 pub(crate) type Protocol = request_response::Behaviour<SyncCodec>;
 /// What the behaviour of requests and answers reports.
@@ -128,9 +139,14 @@ impl Syncing {
             } => {
                 // no member any more: the connection is about to end
                 let from = directory.node_of(&peer)?;
+                let asker = Asker {
+                    peer,
+                    node: from,
+                    is_guest: directory.is_guest(&peer),
+                };
                 // before it is looked at: a refusal, too, may be left unread and hold its stream
                 self.serving.insert(request_id, peer);
-                self.asked_by(protocol, peer, from, request, channel, consumer)
+                self.asked_by(protocol, asker, request, channel, consumer)
                     .map(|weight| (peer, weight))
             }
             Event::OutboundFailure {
@@ -178,12 +194,16 @@ impl Syncing {
     fn asked_by(
         &mut self,
         protocol: &mut Protocol,
-        peer: PeerId,
-        from: NodeId,
+        asker: Asker,
         request: Incoming,
         channel: ResponseChannel<Answer>,
         consumer: &mpsc::Sender<NetworkEvent>,
     ) -> Option<f64> {
+        let Asker {
+            peer,
+            node: from,
+            is_guest,
+        } = asker;
         let request = match request {
             // what a frame promised was bounded when it was read; here it is one of few that may be
             // dear
@@ -196,7 +216,8 @@ impl Syncing {
             Incoming::Unfinished => return Some(t::OFFENCE_SLOW),
         };
         // cheapest first: the rate, then what is under way, then what it asks
-        let refused = if !self.rates.take(peer, 1.0, Instant::now()) {
+        let cost = if is_guest { GUEST_COST } else { 1.0 };
+        let refused = if !self.rates.take(peer, cost, Instant::now()) {
             self.metrics.count_rate_limited("peer_requests");
             Some((
                 "too many requests: peer_requests_per_second".to_owned(),
@@ -217,6 +238,8 @@ impl Syncing {
                 ),
                 None,
             ))
+        } else if is_guest && !is_for_guests(&request) {
+            Some(("this node is a guest: it may ask for what is certified, and for epochs and manifests".to_owned(), None))
         } else if names(&request) > sync::NAMES {
             // a frame has room for some more of the shortest names
             Some((
@@ -261,6 +284,18 @@ impl Syncing {
     /// Forgets the rates of those who are no longer members.
     pub(crate) fn retain(&mut self, directory: &Directory) {
         self.rates.retain(|peer| directory.node_of(peer).is_some());
+    }
+}
+
+/// Whether a guest may ask it: how the epoch stands, what is certified, and how it came to be.
+fn is_for_guests(request: &Request) -> bool {
+    match request {
+        Request::Status
+        | Request::Log { .. }
+        | Request::Events { .. }
+        | Request::Evidence { .. }
+        | Request::Change(_) => true,
+        Request::Open { .. } | Request::Own => false,
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn member(index: u8) -> MemberPeer {
         peer: identity(index).public().to_peer_id(),
         addresses: Vec::new(),
         is_voter: true,
+        is_guest: false,
     }
 }
 
@@ -41,6 +42,14 @@ pub(crate) fn observer(index: u8) -> MemberPeer {
     MemberPeer {
         is_voter: false,
         ..member(index)
+    }
+}
+
+/// Test member `index` as a guest.
+pub(crate) fn guest(index: u8) -> MemberPeer {
+    MemberPeer {
+        is_guest: true,
+        ..observer(index)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The network over loopback: real swarms, conditions with deadlines.
 
 mod gossip;
+mod guests;
 mod links;
 mod sync;
 

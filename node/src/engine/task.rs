@@ -18,6 +18,7 @@ use ssid_network::{Network, NetworkEvent, ReplyHandle, RequestError, Topic, Verd
 use ssid_protocol::batch::Kind;
 use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::NodeId;
+use ssid_protocol::member::Member;
 use ssid_protocol::sync::{Answer, LOG_PAGE, Request};
 use ssid_protocol::wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -64,6 +65,8 @@ pub struct Running {
     pub looks: watch::Receiver<u64>,
     /// What is known of the other members, as heartbeats arrive.
     pub peers: watch::Receiver<Arc<Vec<(NodeId, PeerState)>>>,
+    /// Whom the network is to let in as guests.
+    pub guests: watch::Receiver<Arc<Vec<Member>>>,
     /// Why the engine stopped voting, once it did.
     pub failed: watch::Receiver<Option<String>>,
 }
@@ -77,6 +80,7 @@ pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
     let (status_sender, status) = watch::channel(Arc::new(engine.status()));
     let (peers_sender, peers) = watch::channel(Arc::default());
     let (looks_sender, looks) = watch::channel(0);
+    let (guests_sender, guests) = watch::channel(engine.guests().clone());
     let (failed_sender, failed) = watch::channel(None);
     // the handle is all that others get; the engine stays with the task
     let running = Running {
@@ -88,6 +92,7 @@ pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
         inputs: inputs.clone(),
         looks,
         peers,
+        guests,
         failed,
     };
     // shared state goes in by value: nothing outside can change it while a tick runs
@@ -103,6 +108,7 @@ pub fn start(engine: Engine, first: Effects, context: Context) -> Running {
         status: status_sender,
         peers: peers_sender,
         looks: looks_sender,
+        guests: guests_sender,
         failed: failed_sender,
         pending: HashMap::new(),
         next_ticket: 0,
@@ -155,6 +161,7 @@ struct Task {
     status: watch::Sender<Arc<EngineStatus>>,
     peers: watch::Sender<Arc<Vec<(NodeId, PeerState)>>>,
     looks: watch::Sender<u64>,
+    guests: watch::Sender<Arc<Vec<Member>>>,
     failed: watch::Sender<Option<String>>,
     pending: HashMap<Ticket, Pending>,
     next_ticket: Ticket,
@@ -208,7 +215,7 @@ impl Task {
     fn turn(&mut self, collected: Collected) {
         let now = clock::moment();
         let effects = tokio::task::block_in_place(|| self.engine.tick(now, collected.inputs));
-        self.publish_epochs();
+        self.publish_members();
         self.carry_out(effects);
         for query in collected.queries {
             self.answer_query(query);
@@ -532,13 +539,10 @@ impl Task {
     }
 
     /// Tells everybody before what follows from it is done.
-    fn publish_epochs(&self) {
-        let epochs = self.engine.epochs();
-        self.epochs.send_if_modified(|told| {
-            let differs = !Arc::ptr_eq(told, epochs);
-            told.clone_from(epochs);
-            differs
-        });
+    /// Tells the epochs that are known, and whom to let in beside their members.
+    fn publish_members(&self) {
+        publish(&self.epochs, self.engine.epochs());
+        publish(&self.guests, self.engine.guests());
     }
 
     fn publish_status(&mut self) {
@@ -597,4 +601,13 @@ fn verdict_of(validity: Validity) -> Verdict {
         Validity::Excess => Verdict::Excess,
         Validity::Invalid => Verdict::Reject,
     }
+}
+
+/// Tells a value again if it is another one than before.
+fn publish<T>(told: &watch::Sender<Arc<T>>, value: &Arc<T>) {
+    told.send_if_modified(|before| {
+        let differs = !Arc::ptr_eq(before, value);
+        before.clone_from(value);
+        differs
+    });
 }

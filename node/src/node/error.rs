@@ -9,6 +9,7 @@ use ssid_storage::PathError;
 use crate::api::ApiError;
 use crate::config::ConfigError;
 use crate::home::HomeError;
+use crate::invited::InvitedError;
 use crate::keyfile::KeyFileError;
 use crate::registry::file::FileError;
 
@@ -59,6 +60,9 @@ pub enum NodeError {
     /// A file cannot be read or written.
     #[error(transparent)]
     Io(#[from] PathError),
+    /// The invite that the node joined with cannot be used.
+    #[error(transparent)]
+    Invite(#[from] InvitedError),
     /// Storage cannot be opened, or failed while the node ran.
     #[error(transparent)]
     Storage(#[from] ssid_storage::StorageError),
@@ -93,6 +97,7 @@ impl NodeError {
                 | Self::Key(_)
                 | Self::NoGenesis(_)
                 | Self::Genesis { .. }
+                | Self::Invite(_)
                 | Self::Address { .. }
                 | Self::ApiAddress(_)
                 | Self::Network(NetworkError::NotAMember(_) | NetworkError::WrongPeer { .. })

@@ -7,6 +7,7 @@ use ssid_network::MemberPeer;
 use ssid_protocol::epoch::Epochs;
 use ssid_protocol::id::{Epoch, NodeId};
 use ssid_protocol::identity::VerifyKey;
+use ssid_protocol::invite::Invite;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::member::{Member, Role};
 
@@ -20,7 +21,7 @@ fn is_admitted(member: &Member, own: NodeId, observers: bool) -> bool {
 
 /// The members of the epoch that the node is in and, once they are decided, of later ones. What of a
 /// member cannot be read is left out: others approved that manifest, and the rest can be reached.
-pub(super) fn known_peers(epochs: &Epochs, own: NodeId, observers: bool) -> Vec<MemberPeer> {
+fn known_peers(epochs: &Epochs, own: NodeId, observers: bool) -> Vec<MemberPeer> {
     let current = epochs.current();
     let mut later = Vec::new();
     while let Some(next) = epochs.get(Epoch(current.number().0 + later.len() as u64 + 1)) {
@@ -56,6 +57,68 @@ pub(super) fn known_peers(epochs: &Epochs, own: NodeId, observers: bool) -> Vec<
     peers
 }
 
+/// What an invite says to a node that is no member yet: as whom it connects, and to whom.
+#[derive(Clone, Debug)]
+pub(super) struct Invited {
+    own: MemberPeer,
+    peers: Vec<MemberPeer>,
+}
+
+impl Invited {
+    /// What of a peer cannot be read is left out: the others can be reached.
+    pub(super) fn of(invite: &Invite, own: &VerifyKey, identity: PeerId) -> Self {
+        let guest = |key: &VerifyKey, peer, addresses| MemberPeer {
+            node: key.id(),
+            key: key.clone(),
+            peer,
+            addresses,
+            is_voter: false,
+            is_guest: false,
+        };
+        let peers = invite.peers.iter().filter_map(|it| {
+            let key = VerifyKey::parse(it.node_id).ok()?;
+            let addresses = it.addresses.iter().filter_map(|text| text.parse().ok());
+            Some(guest(&key, it.peer_id.parse().ok()?, addresses.collect()))
+        });
+        Self {
+            peers: peers.collect(),
+            own: guest(own, identity, Vec::new()),
+        }
+    }
+}
+
+/// Everybody who may connect: the members, whom this node's invite names, and guests.
+pub(super) fn admitted(
+    epochs: &Epochs,
+    guests: &[Member],
+    invited: Option<&Invited>,
+    own: NodeId,
+    observers: bool,
+) -> Vec<MemberPeer> {
+    let mut all = known_peers(epochs, own, observers);
+    let named = invited.iter().flat_map(|invited| {
+        let own = std::iter::once(&invited.own);
+        own.chain(&invited.peers).cloned()
+    });
+    let guests = guests.iter().filter_map(|member| {
+        let unreadable = |error: &NodeError| tracing::error!(%error, "this guest is not let in");
+        let known = peer(member).inspect_err(unreadable).ok()?;
+        Some(MemberPeer {
+            is_voter: false,
+            is_guest: true,
+            ..known
+        })
+    });
+    for another in named.chain(guests) {
+        let is_known =
+            |known: &MemberPeer| known.node == another.node || known.peer == another.peer;
+        if !all.iter().any(is_known) {
+            all.push(another);
+        }
+    }
+    all
+}
+
 /// Every member with its parsed key, peer id and addresses.
 pub(super) fn peers(
     manifest: &Manifest,
@@ -89,6 +152,7 @@ fn peer(member: &Member) -> Result<MemberPeer, NodeError> {
         peer,
         addresses,
         is_voter: member.is_voter(),
+        is_guest: false,
     })
 }
 

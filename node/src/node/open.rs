@@ -14,7 +14,7 @@ use ssid_network::{NetworkConfig, NetworkLimits};
 use ssid_protocol::chain::{Chain, ChainLine};
 use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::id::{Epoch, LogId};
-use ssid_protocol::identity::VotingKey;
+use ssid_protocol::identity::{VerifyKey, VotingKey};
 use ssid_protocol::limits;
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::trust::{DAY, TrustRules};
@@ -25,11 +25,12 @@ use tokio::sync::watch;
 
 use super::error::NodeError;
 use super::history::{self, History};
-use super::members;
+use super::members::{self, Invited};
 use crate::anchor;
 use crate::config::{self, Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::git::{Origin, Plan};
 use crate::home::Home;
+use crate::invited;
 use crate::keyfile;
 use crate::registry::paths::RegistryPaths;
 use crate::telemetry::hook;
@@ -60,6 +61,8 @@ pub(super) struct Opened {
     pub(super) records: Vec<JournalRecord>,
     pub(super) epochs: watch::Sender<Arc<Epochs>>,
     pub(super) network: NetworkConfig,
+    /// What the invite says that the node joined with, if it did.
+    pub(super) invited: Option<Invited>,
     pub(super) git: Plan,
     /// Whether certified events are appended to the registry file without being asked.
     pub(super) applies: bool,
@@ -83,7 +86,15 @@ impl Opened {
         let seed = keyfile::read(&home.voting_key(), options.passphrase.as_deref())?;
         let key = VotingKey::from_seed(&seed);
         let identity = identity(&home, options.passphrase.as_deref())?;
-        let manifest = genesis(&home.genesis())?;
+        let invite = invited::read(&home)?;
+        let manifest = match &invite {
+            Some(invite) if !home.genesis().exists() => invite.genesis.clone(),
+            _ => genesis(&home.genesis())?,
+        };
+        let invited = invite.as_ref().and_then(|invite| {
+            let own = VerifyKey::parse(key.node_id()).ok()?;
+            Some(Invited::of(invite, &own, identity.public().to_peer_id()))
+        });
         let owner = Owner {
             federation: manifest.federation_id(),
             node: key.node_id(),
@@ -110,12 +121,13 @@ impl Opened {
         let known = known_epochs(&genesis, &store)?;
         let epochs = Arc::new(Epochs::new(genesis));
         let told = watch::Sender::new(Arc::new(known));
-        let network = network_config(&config, identity, &told, &key, &store)?;
+        let network = network_config(&config, identity, &told, &key, invited.as_ref(), &store)?;
         let hook = webhook(&config.settings, &paths);
         // the engine writes rows for what is delivered: it has to know whether there is anybody to
         // deliver to
         let settings = EngineSettings {
             git_fetch_every: git.fetch_every(),
+            pin: invite.map(|invite| (invite.epoch, invite.manifest_hash)),
             changed_outbox: hook.iter().map(|_| HOOK_CHANGED).collect(),
             ..engine_settings(&config.settings)
         };
@@ -137,6 +149,7 @@ impl Opened {
             records,
             epochs: told,
             network,
+            invited,
             git,
             applies,
             hook,
@@ -285,6 +298,7 @@ fn network_config(
     identity: Keypair,
     epochs: &watch::Sender<Arc<Epochs>>,
     key: &VotingKey,
+    invited: Option<&Invited>,
     store: &Store,
 ) -> Result<NetworkConfig, NodeError> {
     let settings = &config.settings.network;
@@ -298,7 +312,8 @@ fn network_config(
     // exactly the manifests': who is in none of them is refused after the handshake
     let first = known.get(Epoch::ZERO).unwrap_or_else(|| known.current());
     members::peers(first.manifest(), key.node_id(), settings.observers)?;
-    let members = members::known_peers(&known, key.node_id(), settings.observers);
+    let observers = settings.observers;
+    let members = members::admitted(&known, &[], invited, key.node_id(), observers);
     let peer_ids: BTreeMap<_, PeerId> = members
         .iter()
         .map(|member| (member.node, member.peer))
@@ -467,6 +482,7 @@ mod tests {
                 Keypair::generate_ed25519(),
                 &epochs,
                 &keys[0],
+                None,
                 &store,
             );
             let NetworkConfig { members, mdns, .. } = made.unwrap();

@@ -1,10 +1,13 @@
 //! The tasks beside engine and network, each started by one function (see [`Shared`]).
 
+use std::sync::Arc;
+
 use ssid_engine::Inbound;
 use ssid_network::Network;
+use ssid_protocol::member::Member;
 use tokio::sync::{mpsc, watch};
 
-use super::members;
+use super::members::{self, Invited};
 use super::open::trust_rules;
 use super::shared::Shared;
 use crate::anchor::task::{self as anchoring, AnchorHandle, Anchorer};
@@ -46,19 +49,27 @@ pub(super) fn own_addresses(network: &Network, shared: &Shared) {
     });
 }
 
-/// The network goes by the members of the epoch that the node has entered, and of the next once
-/// that is decided.
-pub(super) fn network_members(network: &Network, shared: &Shared) {
+/// The network goes by the members of the epoch that the node has entered, of the next once that is
+/// decided, whom the node's invite names, and the guests that the engine lets in.
+pub(super) fn network_members(
+    network: &Network,
+    mut guests: watch::Receiver<Arc<Vec<Member>>>,
+    invited: Option<Invited>,
+    shared: &Shared,
+) {
     let observers = shared.settings().network.observers;
     let (network, own, end) = (network.clone(), shared.node_id, shared.end.clone());
     let mut epochs = shared.epochs.clone();
     shared.tracker.spawn(async move {
         loop {
             let known = epochs.borrow_and_update().clone();
-            network.set_members(members::known_peers(&known, own, observers));
+            let new = guests.borrow_and_update().clone();
+            let all = members::admitted(&known, &new, invited.as_ref(), own, observers);
+            network.set_members(all);
             tokio::select! {
                 () = end.cancelled() => return,
                 changed = epochs.changed() => if changed.is_err() { return },
+                changed = guests.changed() => if changed.is_err() { return },
             }
         }
     });

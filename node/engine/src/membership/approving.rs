@@ -81,10 +81,12 @@ impl Engine {
             return Approval::Untimely;
         }
         let is_waived = open.has_note(NoteKind::Waive, choice);
-        let proposed = manifest_of(&candidate.event)
-            .and_then(|hash| self.membership.proposals.manifest(&hash));
-        let missing = match proposed {
-            Some(manifest) if !is_waived => self.not_ready(now.steady, manifest),
+        let hash = manifest_of(&candidate.event);
+        let proposed = hash.and_then(|hash| self.membership.proposals.manifest(&hash));
+        let missing = match (hash, proposed) {
+            (Some(hash), Some(manifest)) if !is_waived => {
+                self.not_ready(now.steady, &hash, manifest)
+            }
             _ => Vec::new(),
         };
         if missing.is_empty() {
@@ -143,7 +145,15 @@ impl Engine {
             return;
         };
         let standing = open.machine.standing();
-        match self.approval(tick.now(), open) {
+        let approval = self.approval(tick.now(), open);
+        let approved = match approval {
+            Approval::Holds(_) | Approval::Waits(_) => open.noted(NoteKind::Endorse),
+            Approval::Missing | Approval::Untimely => None,
+        };
+        let approved = approved.and_then(|choice| open.machine.candidate(choice));
+        let approved = approved.and_then(|candidate| manifest_of(&candidate.event));
+        self.admit_guests(approved);
+        match approval {
             Approval::Holds(choice) if standing != Some(choice) => {
                 tracing::info!(event = %choice.event_hash, "voting for a change of members");
                 self.apply(tick, subject, Input::Choose(choice));

@@ -243,6 +243,7 @@ impl Engine {
             tick.changes.inherited.push((*subject, Some(row.clone())));
         }
         self.membership.readiness.clear();
+        self.admit_guests(None);
         let proposals = self.membership.proposals.clear();
         let proposals = proposals.into_iter().map(|hash| (hash, None));
         tick.changes.proposals.extend(proposals);

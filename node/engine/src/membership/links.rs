@@ -33,6 +33,10 @@ impl Engine {
 
     /// Takes a manifest into the chain, if its certificate proves it. Whether it does.
     fn extend_chain(&mut self, manifest: Manifest, certificate: Certificate) -> bool {
+        if !self.agrees_with_pin(&manifest) {
+            tracing::error!(epoch = manifest.epoch.0, manifest = %manifest.hash(), "the invite pins another manifest of this epoch: this chain is not the federation that invited this node");
+            return false;
+        }
         let genesis = self.epochs.current();
         let context = EpochContext::new(
             *genesis.federation(),

@@ -96,10 +96,14 @@ impl Engine {
 
     /// Whom a proposal waits for: new voters that have not said to be ready, and, where too few of
     /// its voters to decide anything are there, all who are not.
-    pub(crate) fn not_ready(&self, now: Steady, manifest: &Manifest) -> Vec<NodeId> {
-        let hash = manifest.hash();
+    pub(crate) fn not_ready(
+        &self,
+        now: Steady,
+        hash: &ManifestHash,
+        manifest: &Manifest,
+    ) -> Vec<NodeId> {
         let readiness = &self.membership.readiness;
-        let is_ready = |node: &NodeId| readiness.is_fresh(&hash, node, now, COUNTS_FOR);
+        let is_ready = |node: &NodeId| readiness.is_fresh(hash, node, now, COUNTS_FOR);
         let newcomers = self.newcomers(now, manifest).into_iter();
         let mut missing: Vec<NodeId> = newcomers.filter(|node| !is_ready(node)).collect();
         let Ok(voters) = manifest.voters() else {
@@ -152,14 +156,10 @@ impl Engine {
         }
     }
 
-    /// When others are to be asked who is ready; `None` while nothing that is proposed waits.
-    pub(super) fn next_ready_question(&self, now: Steady) -> Option<Steady> {
-        let mut proposals = self.membership.proposals.all();
-        let waits = proposals.any(|(_, manifest)| {
-            let mut newcomers = self.newcomers(now, manifest).into_iter();
-            newcomers.any(|node| node != self.me)
-        });
-        waits.then_some(self.membership.readiness.ask_at)
+    /// When others are to be asked who is ready; `None` while nothing is proposed.
+    pub(super) fn next_ready_question(&self) -> Option<Steady> {
+        let is_proposed = self.membership.proposals.all().next().is_some();
+        is_proposed.then_some(self.membership.readiness.ask_at)
     }
 
     /// Takes what others say of who is ready. The signatures were checked.
