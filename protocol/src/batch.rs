@@ -5,9 +5,11 @@
 //! only form that the engine takes. [`BatchProof`] proves one statement alone: index, count, path,
 //! signature.
 
+mod known_roots;
 mod proof;
 mod statements;
 
+pub use known_roots::KnownRoots;
 pub use proof::BatchProof;
 pub use statements::{Kind, Statements, is_of_unknown_kind};
 
@@ -105,6 +107,19 @@ impl SignedBatch {
         key: &VerifyKey,
         federation: &FederationId,
     ) -> Result<VerifiedBatch, BatchError> {
+        self.verify_once(key, federation, &mut KnownRoots::default())
+    }
+
+    /// As [`Self::verify`]; a signature that is among `known` is not checked again.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_once(
+        self,
+        key: &VerifyKey,
+        federation: &FederationId,
+        known: &mut KnownRoots,
+    ) -> Result<VerifiedBatch, BatchError> {
         check_signer(self.signer, key)?;
         // before hashing: of a batch that is too long no leaf is looked at
         let count = checked_count(self.statements.len())?;
@@ -116,10 +131,8 @@ impl SignedBatch {
         }
         let tree = MerkleTree::of(self.statements.leaf_hashes());
         let root = tree.root();
-        key.verify(
-            &signed_message(federation, self.statements.kind(), count, &root),
-            &self.signature,
-        )?;
+        let named = (self.statements.kind(), count, root);
+        known.check(federation, key, named, &self.signature)?;
         Ok(VerifiedBatch {
             batch: self,
             tree,

@@ -16,7 +16,7 @@ pub use verify::{Contradiction, Verifier};
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{BatchError, BatchProof, Kind, Statements, VerifiedBatch};
+use crate::batch::{BatchError, BatchProof, Kind, KnownRoots, Statements, VerifiedBatch};
 use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
@@ -103,14 +103,28 @@ impl Signed {
     /// # Errors
     /// As [`BatchProof::verify`], and if it is a vote that no node may sign.
     pub fn verify(&self, key: &VerifyKey, federation: &FederationId) -> Result<(), BatchError> {
+        self.verify_once(key, federation, &mut KnownRoots::default())
+    }
+
+    /// As [`Self::verify`]; a signature that is among `known` is not checked again.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_once(
+        &self,
+        key: &VerifyKey,
+        federation: &FederationId,
+        known: &mut KnownRoots,
+    ) -> Result<(), BatchError> {
         if matches!(&self.statement, Statement::Vote(vote) if !vote.is_well_formed()) {
             return Err(BatchError::Vote(self.proof.index as usize));
         }
-        self.proof.verify(
+        self.proof.verify_once(
             self.statement.batch_kind(),
             &self.statement.leaf_bytes(),
             key,
             federation,
+            known,
         )
     }
 }

@@ -1,10 +1,11 @@
 //! Checks what peers answer, away from the engine: every signature and certificate, before anything
 //! is believed.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ssid_protocol::batch::{BatchProof, Kind, SignedBatch, VerifiedBatch};
+use ssid_protocol::batch::{BatchProof, Kind, KnownRoots, SignedBatch, VerifiedBatch};
 use ssid_protocol::certificate::{Certificate, CertificateError, Verifier};
 use ssid_protocol::epoch::{EpochContext, Epochs};
 use ssid_protocol::event::Event;
@@ -21,6 +22,8 @@ use super::messages::{Carried, CheckedAnswer};
 #[derive(Clone, Debug)]
 pub struct Checker {
     epochs: Arc<Epochs>,
+    /// Votes come alone out of the same batch: its signature is checked once.
+    known: RefCell<KnownRoots>,
 }
 
 /// Why an answer is not believed. Whoever sent it did not check it either, or lies; unless
@@ -92,7 +95,15 @@ impl Verifiers<'_> {
 impl Checker {
     /// By the epochs that are known.
     pub fn new(epochs: Arc<Epochs>) -> Self {
-        Self { epochs }
+        Self {
+            epochs,
+            known: RefCell::default(),
+        }
+    }
+
+    /// The same, of later epochs: what was checked before stays so.
+    pub fn set_epochs(&mut self, epochs: Arc<Epochs>) {
+        self.epochs = epochs;
     }
 
     /// The context of an epoch; of one that is not known, and of what has none, the current one,
@@ -351,13 +362,16 @@ impl Checker {
 
     fn batch(&self, from: NodeId, batch: SignedBatch) -> Result<Arc<VerifiedBatch>, BadAnswer> {
         let key = self.key(from, batch.signer)?;
-        let verified = batch.verify(key, self.current().federation()).map(Arc::new);
+        let known = &mut self.known.borrow_mut();
+        let verified = batch.verify_once(key, self.current().federation(), known);
+        let verified = verified.map(Arc::new);
         verified.map_err(|error| BadAnswer::new(from, "a batch", &error))
     }
 
     fn statement(&self, from: NodeId, signed: &Signed) -> Result<(), BadAnswer> {
         let key = self.key(from, signed.proof.signer)?;
-        let verified = signed.verify(key, self.current().federation());
+        let known = &mut self.known.borrow_mut();
+        let verified = signed.verify_once(key, self.current().federation(), known);
         verified.map_err(|error| BadAnswer::new(from, "a statement", &error))
     }
 
@@ -375,11 +389,12 @@ impl Checker {
             let Some(key) = usable(self.key(from, proof.signer))? else {
                 return Ok((event, None));
             };
-            let verified = proof.verify(
+            let verified = proof.verify_once(
                 Kind::Events,
                 &event.choice().to_bytes(),
                 key,
                 self.current().federation(),
+                &mut self.known.borrow_mut(),
             );
             verified.map_err(|error| BadAnswer::new(from, "an announcement", &error))?;
             Ok((event, Some(proof)))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BatchError, Kind, check_signer, checked_count, signed_message};
+use super::{BatchError, Kind, KnownRoots, check_signer, checked_count, signed_message};
 use crate::id::{FederationId, MerkleHash, NodeId, Signature};
 use crate::identity::VerifyKey;
 use crate::merkle;
@@ -55,6 +55,23 @@ impl BatchProof {
     ) -> Result<(), BatchError> {
         let root = self.root(leaf_bytes)?;
         self.verify_root(kind, &root, key, federation)
+    }
+
+    /// As [`Self::verify`]; a signature that is among `known` is not checked again.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_once(
+        &self,
+        kind: Kind,
+        leaf_bytes: &[u8],
+        key: &VerifyKey,
+        federation: &FederationId,
+        known: &mut KnownRoots,
+    ) -> Result<(), BatchError> {
+        let root = self.root(leaf_bytes)?;
+        check_signer(self.signer, key)?;
+        Ok(known.check(federation, key, (kind, self.count, root), &self.signature)?)
     }
 
     /// Checks only that `key` signed `root`; for a verifier that remembers the roots it has

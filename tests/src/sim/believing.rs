@@ -24,6 +24,8 @@ const CHECKED_EVERY: u64 = 8;
 pub(super) struct Signed {
     batches: HashMap<[u8; 64], Arc<VerifiedBatch>>,
     honest: u64,
+    /// One for all who ask: nobody checks a signature that another one checked.
+    checker: Option<Checker>,
 }
 
 impl Signed {
@@ -46,9 +48,12 @@ impl Signed {
         answer: Answer,
         is_honest: bool,
     ) -> Result<Option<CheckedAnswer>, String> {
-        let checker = || Checker::new(asker.clone());
+        let checker = self
+            .checker
+            .get_or_insert_with(|| Checker::new(asker.clone()));
+        checker.set_epochs(asker.clone());
         if !is_honest {
-            return Ok(checker().check(from, request, answer).ok());
+            return Ok(checker.check(from, request, answer).ok());
         }
         self.honest += 1;
         let is_of_change = matches!(answer, Answer::Change(_));
@@ -60,7 +65,7 @@ impl Signed {
             _ => true,
         };
         if is_of_change || !is_all_known || self.honest.is_multiple_of(CHECKED_EVERY) {
-            let checked = checker().check(from, request, answer);
+            let checked = checker.check(from, request, answer);
             return checked
                 .map(Some)
                 .map_err(|error| format!("an honest answer is refused: {error}"));
