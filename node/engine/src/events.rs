@@ -232,9 +232,10 @@ impl Engine {
         }
     }
 
-    /// Whether an announcement waits and few enough others are under way.
+    /// Whether an announcement waits and few enough others are under way. Of who votes no more nobody
+    /// takes one: what waits is announced if it votes again.
     pub(super) fn can_release(&self) -> bool {
-        let next = self.own_events.next();
+        let next = self.own_events.next().filter(|_| self.rules.me.is_some());
         next.is_some_and(|batch| self.others_keep(batch))
     }
 

@@ -8,6 +8,7 @@ use ssid_protocol::sync::{ChangeAnswer, ChangeRequest};
 use ssid_protocol::vote::Phase;
 
 use super::*;
+use crate::settings::{ANNOUNCED_AT_ONCE, Endorsement};
 use crate::{Decider, NoteKind, Operation, Reply};
 
 mod approving;
@@ -496,4 +497,34 @@ fn small_and_large_federations_change_several_times_and_one_sleeps_through_it() 
         assert_eq!(epochs(&net), vec![3; n], "{n}");
         assert!((0..n).all(|node| net.certified(node).len() == 6), "{n}");
     }
+}
+
+/// More than are announced at once wait for the earlier ones, which wait for people. Who is
+/// suspended meanwhile announces no more: nobody would take it.
+#[test]
+fn what_waits_to_be_announced_waits_until_its_node_votes_again() {
+    let settings = EngineSettings {
+        endorsement: Endorsement::Operator,
+        ..EngineSettings::default()
+    };
+    let mut net = Net::with(testing::manifest(4), settings);
+    net.settle();
+    let waiting = 76;
+    let events: Vec<_> = (0..ANNOUNCED_AT_ONCE + waiting)
+        .map(|i| testing::event("release", &format!("v{i}")))
+        .collect();
+    net.emit(3, &events);
+    net.settle();
+    let manifest = change(&net, 0, |manifest| {
+        manifest.members[3].status = Status::Suspended;
+    });
+    carry_through(&mut net, &manifest, &[1, 2]);
+    net.pass(4);
+    assert!((0..4).all(|node| net.engine(node).open.is_empty()));
+    let manifest = change(&net, 0, |manifest| {
+        manifest.members[3].status = Status::Active;
+    });
+    carry_through(&mut net, &manifest, &[1, 2]);
+    net.pass(4);
+    assert!((0..4).all(|node| net.engine(node).open.len() == waiting));
 }
