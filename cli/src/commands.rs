@@ -21,6 +21,7 @@ mod federation;
 mod import;
 mod import_legacy;
 mod init;
+mod key;
 mod log;
 mod log_verify;
 mod man;
@@ -54,6 +55,8 @@ use crate::progress;
 pub(crate) enum Command {
     Init(init::InitArgs),
     Card(card::CardArgs),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     #[command(subcommand)]
     Federation(federation::FederationCommand),
     Run(run::RunArgs),
@@ -129,6 +132,7 @@ fn run(command: Command, context: &Context, interface: fn() -> clap::Command) ->
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Card(args) => card::run(&args, context),
+        Command::Key(command) => key::run(command, context),
         Command::Federation(command) => federation::run(command, context),
         Command::Certificate(command) => certificate::run(command, context),
         Command::Config(command) => config::run(&command, context),

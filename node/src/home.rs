@@ -160,6 +160,8 @@ impl Home {
         let files = [
             self.voting_key(),
             self.network_key(),
+            self.next_voting_key(),
+            self.next_network_key(),
             self.genesis(),
             self.invite(),
             self.votes_journal(),
@@ -186,6 +188,16 @@ impl Home {
     /// The key that the network knows the node by: the Ed25519 identity of libp2p.
     pub fn network_key(&self) -> PathBuf {
         self.root.join("network.key")
+    }
+
+    /// The key that is to vote in its place, from when that is proposed until it does.
+    pub fn next_voting_key(&self) -> PathBuf {
+        self.root.join("voting.next.key")
+    }
+
+    /// The key that the network is to know the node by, likewise.
+    pub fn next_network_key(&self) -> PathBuf {
+        self.root.join("network.next.key")
     }
 
     /// The configuration of a node without a repository.

@@ -1,7 +1,7 @@
 //! A node's two keys: the one that votes, and the one the network knows it by. They share a data
 //! directory and a passphrase, nothing else: the voting key never enters the network code.
 
-use libp2p::identity::Keypair;
+use libp2p::identity::{Keypair, PublicKey, ed25519};
 pub use libp2p::{Multiaddr, PeerId};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::identity::VotingKey;
@@ -66,6 +66,16 @@ impl NodeKeys {
     }
 }
 
+/// The name under which the network knows the holder of an Ed25519 public key.
+///
+/// # Errors
+/// If the bytes are no public key.
+pub fn peer_id_of(public: &NodeId) -> Result<PeerId, KeyFileError> {
+    let key = ed25519::PublicKey::try_from_bytes(&public.0)
+        .map_err(|e| KeyFileError::Crypto(e.to_string()))?;
+    Ok(PublicKey::from(key).to_peer_id())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +91,9 @@ mod tests {
             (read.node_id(), read.peer_id()),
             (made.node_id(), made.peer_id())
         );
+        let open = keyfile::public(&home.network_key()).unwrap();
+        assert_eq!(peer_id_of(&open).unwrap(), made.peer_id());
+        assert_eq!(keyfile::public(&home.voting_key()).unwrap(), made.node_id());
         assert!(matches!(
             NodeKeys::create(&home, None),
             Err(KeyFileError::Exists(_))

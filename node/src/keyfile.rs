@@ -23,6 +23,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng as _;
+use ssid_protocol::id::NodeId;
 use ssid_protocol::identity::VotingKey;
 use ssid_storage::{PathContext as _, PathError, regular};
 use zeroize::Zeroizing;
@@ -141,6 +142,21 @@ pub fn read(path: &Path, passphrase: Option<&str>) -> Result<Zeroizing<[u8; 32]>
         ));
     }
     Ok(seed)
+}
+
+/// The public key of the file at `path`, which stands in it openly: no passphrase is needed.
+///
+/// # Errors
+/// If the file is missing, readable by others or damaged.
+pub fn public(path: &Path) -> Result<NodeId, KeyFileError> {
+    let text = load(path)?;
+    match KeyText::parse(&text) {
+        Ok(key) => Ok(key.public),
+        Err(what) => Err(KeyFileError::Corrupt {
+            path: path.to_owned(),
+            what,
+        }),
+    }
 }
 
 /// Whether the file at `path` is encrypted.

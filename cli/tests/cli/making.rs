@@ -346,3 +346,29 @@ fn tokens_in_addresses_are_for_their_owner_only() {
     );
     assert!(!said.contains("s3cret") && !dir.path().join("e").exists());
 }
+
+#[test]
+fn keys_are_shown_without_a_passphrase_and_exported_for_other_programs() {
+    let dir = temp();
+    let dir = dir.path();
+    well(dir, &init("A", "d", &[]));
+    let card: Value = serde_json::from_str(&well(dir, &["card", "--data", "d"])).unwrap();
+    let said = well(dir, &["key", "show", "--json", "--data", "d"]);
+    let shown: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(shown["voting"]["node_id"], card["node_id"]);
+    assert_eq!(shown["network"]["peer_id"], card["peer_id"]);
+    assert_eq!(shown["next_voting"], Value::Null);
+    let id = card["node_id"].as_str().unwrap();
+    let said = well(dir, &["key", "show", "--data", "d"]);
+    let groups = format!("{} {}", &id[..4], &id[4..8]);
+    for part in [&groups, "voting.key (not encrypted)", "network.key"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let pem = well(dir, &["key", "export-public", "--data", "d"]);
+    assert!(
+        pem.starts_with("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA"),
+        "{pem}"
+    );
+    let next = ["key", "export-public", "--next", "--data", "d"];
+    fails(dir, &next, 2, &["voting.next.key"]);
+}

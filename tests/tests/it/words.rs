@@ -53,7 +53,7 @@ const TIMES: [&str; 6] = [
 ];
 
 /// Commands that are not walked, and why.
-const NOT_WALKED: [(&str, &str); 14] = [
+const NOT_WALKED: [(&str, &str); 15] = [
     (
         "bench",
         "measures a cluster of its own; its report is of machines and times",
@@ -66,6 +66,10 @@ const NOT_WALKED: [(&str, &str); 14] = [
     ("config show", "prints the registry's configuration file"),
     ("demo", "walked by its own test"),
     ("epochs export", "prints the chain file of SPEC"),
+    (
+        "key export-public",
+        "prints a public key as other programs read it",
+    ),
     ("membership draft", "prints a manifest of SPEC"),
     (
         "events watch",

@@ -1,0 +1,24 @@
+//! `ssid key`: this node's two keys, and how they are replaced.
+
+mod export;
+mod show;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::context::Context;
+
+/// Show this node's keys, and replace them
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    Show(show::ShowArgs),
+    #[command(name = "export-public")]
+    ExportPublic(export::ExportArgs),
+}
+
+pub(crate) fn run(command: KeyCommand, context: &Context) -> Result<()> {
+    match command {
+        KeyCommand::Show(args) => show::run(&args, context),
+        KeyCommand::ExportPublic(args) => export::run(&args, context),
+    }
+}
