@@ -85,7 +85,15 @@ impl Handover {
     /// If it is no strict JSON, of another format, or has not exactly the keys of a hand-over, each
     /// with its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let mut fields = Json::parse(bytes, limits::MESSAGE_BYTES)?.into_fields("")?;
+        Self::parse_json(Json::parse(bytes, limits::MESSAGE_BYTES)?)
+    }
+
+    /// Reads a hand-over that is part of a larger document.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_json(json: Json) -> Result<Self, JsonError> {
+        let mut fields = json.into_fields("")?;
         fields.literal("format", FORMAT)?;
         let handover = Self {
             federation_id: fields.parsed("federation_id")?,

@@ -8,6 +8,7 @@ mod change;
 
 pub use change::{
     ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, MANIFESTS, PREFIXES, READY,
+    SentManifest,
 };
 
 use serde::{Deserialize, Serialize};

@@ -38,6 +38,9 @@ pub enum TrustReason {
     ManualPenalty,
     /// Proven equivocation: −100, once.
     Equivocation,
+    /// It took the place of another key, whose score passes on: the difference to where members
+    /// start, once.
+    Succession,
 }
 
 impl TrustReason {
@@ -52,6 +55,8 @@ impl TrustReason {
             Self::ManualBoost => 10,
             Self::ManualPenalty => -20,
             Self::Equivocation => -100,
+            // whatever the former key's score differs by
+            Self::Succession => 0,
         }
     }
 
@@ -66,6 +71,7 @@ impl TrustReason {
             Self::ManualBoost => "manual_boost",
             Self::ManualPenalty => "manual_penalty",
             Self::Equivocation => "equivocation",
+            Self::Succession => "succession",
         }
     }
 }

@@ -6,7 +6,7 @@ use ssid_protocol::id::{Epoch, ManifestHash, NodeId, Sha256Hash, SubjectId};
 use ssid_protocol::record::ConsensusRecord;
 use ssid_protocol::trust::TrustChange;
 
-use crate::epochs::{CloseRow, EpochRow, LockRow};
+use crate::epochs::{CloseRow, EpochRow, LockRow, ProposalRow};
 use crate::rows::{
     AnchorRow, ConflictRow, Cursor, DecisionRow, DivergenceRow, EvidenceRow, LogEntry, OpenSubject,
     OutboxKey, OutboxRow, OwnLineRow, PeerRow, RewrittenRow, StoredBatchRow,
@@ -79,14 +79,17 @@ pub struct Changes {
     pub epochs: Vec<(Epoch, EpochRow)>,
     /// The epoch that is entered.
     pub entered: Option<Epoch>,
-    /// Proposed manifests as JCS; `None` removes one.
-    pub proposals: Vec<(ManifestHash, Option<String>)>,
+    /// Proposed manifests; `None` removes one.
+    pub proposals: Vec<(ManifestHash, Option<ProposalRow>)>,
     /// Closes to serve, by epoch and closer; `None` removes one.
     pub closes: Vec<((Epoch, NodeId), Option<CloseRow>)>,
     /// Closes that this node confirms, by epoch and closer; `None` removes one.
     pub confirmed: Vec<((Epoch, NodeId), Option<Signed>)>,
     /// Locks of earlier epochs, by subject; `None` removes one.
     pub inherited: Vec<(SubjectId, Option<LockRow>)>,
+    /// The voting key that the database belongs to from now on, in place of one that it follows: it
+    /// opens for that key only.
+    pub owner: Option<NodeId>,
     /// [`Journal::sequence`](crate::Journal::sequence) as of now. A journal that is shorter later
     /// was rolled back.
     pub journal_sequence: Option<u64>,

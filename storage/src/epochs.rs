@@ -20,6 +20,15 @@ pub struct EpochRow {
     pub certificate: Option<Certificate>,
 }
 
+/// A proposed manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalRow {
+    /// It, as JCS, the text that is hashed.
+    pub manifest: String,
+    /// Hand-overs that came with it, each as JSON.
+    pub handovers: Vec<String>,
+}
+
 /// A lock that outlives its epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRow {
@@ -70,10 +79,10 @@ impl Store {
             .unwrap_or_default())
     }
 
-    /// Proposed manifests as JCS, by their hashes.
+    /// Proposed manifests, by their hashes.
     pub fn proposals(
         &self,
-    ) -> impl Iterator<Item = Result<(ManifestHash, String), StorageError>> + '_ {
+    ) -> impl Iterator<Item = Result<(ManifestHash, ProposalRow), StorageError>> + '_ {
         tables::PROPOSALS.all(self.database())
     }
 

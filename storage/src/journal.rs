@@ -28,6 +28,7 @@
 mod frame;
 mod recover;
 mod sink;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -79,6 +80,14 @@ pub enum JournalRecord {
     SupportAlone(Box<Signed>),
     /// This node has entered an epoch: it says no more that it counts closes of the one before.
     Entered(Epoch),
+    /// The key of this journal took the place of another, whose journal this one replaced. The
+    /// second record of such a journal; the epoch is entered.
+    Succeeds {
+        /// The key that is given up.
+        former: NodeId,
+        /// The epoch with which it was.
+        epoch: Epoch,
+    },
 }
 
 /// An operator's decision about a subject; the latest of each kind holds.

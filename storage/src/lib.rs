@@ -71,7 +71,7 @@ mod fixtures;
 mod tests;
 
 pub use changes::{Certified, Changes, Written};
-pub use epochs::{CloseRow, EpochRow, LockRow};
+pub use epochs::{CloseRow, EpochRow, LockRow, ProposalRow};
 pub use error::StorageError;
 pub use journal::{Journal, JournalRecord, NoteKind, OperatorNote, Recovery};
 pub use log_head::HeadState;

@@ -34,9 +34,9 @@ pub(crate) const HEAD: &str = "log.head";
 /// Who owns the database and which log it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
-    federation: FederationId,
-    node: NodeId,
-    log_id: LogId,
+    pub(crate) federation: FederationId,
+    pub(crate) node: NodeId,
+    pub(crate) log_id: LogId,
 }
 
 /// A damaged database was moved away.

@@ -14,6 +14,7 @@ use ssid_protocol::trust::TrustChange;
 use crate::changes::{Certified, Changes};
 use crate::error::StorageError;
 use crate::keys::Key;
+use crate::open::Identity;
 use crate::rows::{
     BatchKey, ConflictRow, Cursor, OpenSubject, OutboxKey, OutboxRow, ProofRef, StoredBatchRow,
 };
@@ -83,6 +84,19 @@ pub(crate) fn stage(
         .map(|row| stage.outbox(row))
         .collect::<Result<_, _>>()?;
     stage.ledger(changes.trust)?;
+    if let Some(node) = changes.owner {
+        let log_id = store.log_head().log_id;
+        let federation = store.owner().federation;
+        stage.put(
+            &tables::IDENTITY,
+            &(),
+            &Identity {
+                federation,
+                node,
+                log_id,
+            },
+        )?;
+    }
     // with the rows that it goes with: the database then knows what the journal must have
     if let Some(sequence) = changes.journal_sequence {
         stage.memory.state.journal_sequence = sequence;

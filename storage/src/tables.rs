@@ -19,7 +19,7 @@ use ssid_protocol::trust::TrustChange;
 
 use crate::codec::{self, Refusal};
 use crate::database::Database;
-use crate::epochs::{CloseRow, EpochRow, LockRow};
+use crate::epochs::{CloseRow, EpochRow, LockRow, ProposalRow};
 use crate::error::StorageError;
 use crate::keys::Key;
 use crate::rows::{
@@ -81,8 +81,8 @@ pub(crate) const DIVERGENCES: Table<SubjectId, DivergenceRow> = Table::new(0x24,
 pub(crate) const KEPT_OFFERS: Table<SubjectId, Event> = Table::new(0x25, "kept_offers");
 /// What this node's operator decided, by subject, oldest first.
 pub(crate) const DECISIONS: Table<SubjectId, Vec<DecisionRow>> = Table::new(0x26, "decisions");
-/// Proposed manifests as JCS.
-pub(crate) const PROPOSALS: Table<ManifestHash, String> = Table::new(0x27, "proposals");
+/// Proposed manifests.
+pub(crate) const PROPOSALS: Table<ManifestHash, ProposalRow> = Table::new(0x27, "proposals");
 /// Closes that are served, by epoch and closer.
 pub(crate) const CLOSES: Table<(Epoch, NodeId), CloseRow> = Table::new(0x28, "closes");
 /// Locks of earlier epochs.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use ssid_node::config::write_atomic;
-use ssid_node::view::{MembershipView, Operated, ProposalView, ProposedView};
+use ssid_node::view::{MembershipView, Operated, ProposalView, ProposedView, SuccessionView};
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::Manifest;
 
@@ -212,6 +212,7 @@ fn page(proposal: &ProposalView, names: &BTreeMap<NodeId, String>) -> String {
     let mut lines = vec![head, format!("  Why: {}", clean(&proposal.reason))];
     let words = proposal.consequences.iter();
     lines.extend(words.map(|line| format!("  {}", clean(line))));
+    lines.extend(proposal.successions.iter().map(succession));
     lines.push(format!(
         "  Approved by: {}",
         listed(&proposal.approved_by, names)
@@ -234,7 +235,21 @@ fn page(proposal: &ProposalView, names: &BTreeMap<NodeId, String>) -> String {
     lines.join("\n")
 }
 
-fn said(proposed: &ProposedView, out: Output) -> String {
+/// Whether the key that is replaced said so itself.
+fn succession(one: &SuccessionView) -> String {
+    let (name, former) = (clean(&one.node_name), short(&one.former_id));
+    if one.handed_over {
+        format!("  The key of {name} that is replaced, {former}, signed for that.")
+    } else {
+        format!(
+            "  The key of {name} that is replaced, {former}, did NOT sign for that: hear the new key, {}, from \
+             its organisation by another way before you approve it.",
+            short(&one.node_id)
+        )
+    }
+}
+
+pub(super) fn said(proposed: &ProposedView, out: Output) -> String {
     let words = proposed.consequences.iter().map(|line| clean(line));
     let mut lines: Vec<String> = words.collect();
     let hash = short(&proposed.manifest_hash);

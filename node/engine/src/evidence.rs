@@ -157,6 +157,7 @@ impl Engine {
         if let Some(member) = proven.member {
             let change = self.trust.equivocation(member, &id.to_string(), tick.now);
             self.record_trust(tick, change);
+            self.charge_successor(tick, member, &id.to_string());
         } else if evidence
             .epoch()
             .is_none_or(|epoch| epoch >= self.epochs.current().number())

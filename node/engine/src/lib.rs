@@ -43,6 +43,7 @@ mod shown;
 mod standing;
 mod startup_check;
 mod status;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -37,6 +37,7 @@ mod boundary;
 mod counting;
 mod entering;
 mod guests;
+mod handovers;
 mod late_ones;
 mod links;
 mod own_close;
@@ -71,6 +72,8 @@ pub(super) struct Membership {
     /// The latest epoch that this node has entered, as its journal says: what it counted of the
     /// closes before, it says no more.
     entered_once: Epoch,
+    /// The key whose place this node's took, as its journal says, and with which epoch.
+    succeeds: Option<(NodeId, Epoch)>,
     /// The closes that this node has confirmed.
     confirmed: BTreeMap<(Epoch, NodeId), Signed>,
     late: LateOnes,
@@ -98,6 +101,7 @@ impl Membership {
             unread: Vec::new(),
             again: BTreeMap::new(),
             entered_once: Epoch::ZERO,
+            succeeds: None,
             confirmed: BTreeMap::new(),
             late: LateOnes::default(),
             ahead: BTreeSet::new(),
@@ -136,6 +140,19 @@ impl Membership {
     /// The journal says that this node entered an epoch.
     pub(super) fn note_entered(&mut self, epoch: Epoch) {
         self.entered_once = self.entered_once.max(epoch);
+    }
+
+    /// The journal says that this node's key took the place of another, with an epoch that was
+    /// entered then.
+    pub(super) fn note_succeeds(&mut self, former: NodeId, epoch: Epoch) {
+        self.succeeds = Some((former, epoch));
+        self.note_entered(epoch);
+    }
+
+    /// That, as the journal is to keep it.
+    pub(super) fn succeeds(&self) -> Option<JournalRecord> {
+        let (former, epoch) = self.succeeds?;
+        Some(JournalRecord::Succeeds { former, epoch })
     }
 
     /// The latest epoch that this node entered.

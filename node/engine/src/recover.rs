@@ -227,6 +227,9 @@ impl Engine {
                     self.standing.note_rolled_back(reason);
                 }
                 JournalRecord::Entered(epoch) => self.membership.note_entered(epoch),
+                JournalRecord::Succeeds { former, epoch } => {
+                    self.membership.note_succeeds(former, epoch);
+                }
                 JournalRecord::Created { .. } => {}
             }
         }
@@ -538,6 +541,7 @@ impl Engine {
         self.record.forget_journaled();
         // that an epoch was entered, and others closed, holds for good
         kept.push(JournalRecord::Entered(self.membership.entered_once()));
+        kept.extend(self.membership.succeeds());
         let closes = self.membership.own_closes();
         kept.extend(closes.map(|batch| JournalRecord::Own(batch.batch().clone())));
         // signed, and not said yet

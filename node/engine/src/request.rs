@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::event::{Event, Inadmissible};
+use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{Choice, ManifestHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::sync::Answer;
@@ -21,8 +22,9 @@ pub enum Command {
     Emit(Vec<Event>),
     /// Take an operator's decision; answered with [`Reply::Operated`].
     Operate(Operation, Decider),
-    /// Propose a change of members, and approve it; answered with [`Reply::Proposed`].
-    Propose(Box<Manifest>, Decider),
+    /// Propose a change of members, with hand-overs of the keys that it replaces, and approve it;
+    /// answered with [`Reply::Proposed`].
+    Propose(Box<Manifest>, Vec<Handover>, Decider),
     /// Change a member's score by hand; answered with [`Reply::Adjusted`].
     Adjust(Adjustment),
     /// Keep what must leave the node, and forget what has; answered with [`Reply::Outbox`].

@@ -129,10 +129,32 @@ impl TrustBook {
         is_first.then(|| self.row(member, TrustReason::Equivocation, None, reference, now))
     }
 
-    /// Such a member earns nothing any more: only people raise its score.
+    /// Such a member earns nothing any more: only people raise its score. Nor does the key that
+    /// follows its.
+    fn earns_nothing(&self, member: NodeId) -> bool {
+        let mut former = self.former_keys(member).into_iter();
+        self.has_equivocated(member) || former.any(|key| self.has_equivocated(key))
+    }
+
     fn has_equivocated(&self, member: NodeId) -> bool {
         self.last
             .contains_key(&(member, TrustReason::Equivocation, None))
+    }
+
+    /// When a member's score last changed for this reason, by origin.
+    pub(super) fn latest(
+        &self,
+        member: NodeId,
+        reason: TrustReason,
+    ) -> impl Iterator<Item = (Option<NodeId>, UnixMillis)> + '_ {
+        let all = (member, reason, None)..=(member, reason, Some(NodeId([0xff; 32])));
+        let rows = self.last.range(all);
+        rows.map(|((_, _, origin), at)| (*origin, *at))
+    }
+
+    /// Those of whom there are rows.
+    pub(super) fn members(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.scores.keys().copied()
     }
 
     /// The row for what an operator did.
@@ -163,7 +185,7 @@ impl TrustBook {
         now: UnixMillis,
     ) -> bool {
         let is_earned = matches!(reason, TrustReason::Agreement | TrustReason::SyncSucceeded);
-        !(is_earned && self.has_equivocated(member))
+        !(is_earned && self.earns_nothing(member))
             && self
                 .last
                 .get(&(member, reason, origin))

@@ -14,6 +14,7 @@ mod log;
 mod membership;
 mod nodes;
 mod paging;
+mod proposing;
 mod report;
 mod search;
 mod status;

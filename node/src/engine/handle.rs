@@ -10,6 +10,7 @@ use ssid_engine::{
     InstanceView, NodeEvent, OfferPage, Operated, Operation, Proposed, Reply,
 };
 use ssid_protocol::event::Event;
+use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{NodeId, SubjectId};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::OutboxKey;
@@ -95,16 +96,18 @@ impl EngineHandle {
         }
     }
 
-    /// Proposes a change of members, and approves it. Returns when it is on disk, and announced.
+    /// Proposes a change of members, with hand-overs of keys that it replaces, and approves it.
+    /// Returns when it is on disk, and announced.
     ///
     /// # Errors
     /// If the engine has stopped, or the manifest cannot be proposed now: why, in words.
     pub async fn propose(
         &self,
         manifest: Manifest,
+        handovers: Vec<Handover>,
         decider: Decider,
     ) -> Result<Proposed, EngineError> {
-        let command = Command::Propose(Box::new(manifest), decider);
+        let command = Command::Propose(Box::new(manifest), handovers, decider);
         match self.command(command).await? {
             Reply::Proposed(outcome) => outcome.map_err(EngineError::NotTaken),
             _ => Err(EngineError::OtherReply),

@@ -63,6 +63,8 @@ pub struct ProposalView {
     pub reason: String,
     /// What it changes and what follows from that, a line each.
     pub consequences: Vec<String>,
+    /// Which keys it replaces.
+    pub successions: Vec<SuccessionView>,
     /// Who votes for it, in the current round.
     pub approved_by: Vec<NodeId>,
     /// Who votes for nothing, or for another.
@@ -73,6 +75,19 @@ pub struct ProposalView {
     pub approved_here: bool,
     /// The manifest, where one proposal is asked for; `null` in lists.
     pub manifest: Option<serde_json::Value>,
+}
+
+/// A voting key that takes the place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuccessionView {
+    /// The new key.
+    pub node_id: NodeId,
+    /// What its operators call the node.
+    pub node_name: String,
+    /// The key that is given up.
+    pub former_id: NodeId,
+    /// Whether that one signed for it: a hand-over that verifies came with the proposal.
+    pub handed_over: bool,
 }
 
 /// What a proposal would do, or has done.

@@ -97,6 +97,16 @@ pub struct HeldClose {
     pub is_confirmed: bool,
 }
 
+/// A manifest that the answerer has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentManifest {
+    /// It, as JCS.
+    pub manifest: String,
+    /// Hand-overs that came with it, each as JSON: at most one for each key that it replaces, as
+    /// many as fit.
+    pub handovers: Vec<String>,
+}
+
 /// What proves a lock of an (epoch, round). Either says that a quorum prevoted the choice there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LockProof {
@@ -126,8 +136,8 @@ impl LockProof {
 pub enum ChangeAnswer {
     /// Certificates in order, as many as fit.
     Epochs(Vec<Certificate>),
-    /// Those manifests that the answerer has, as JCS, each whole; as many as fit.
-    Manifests(Vec<String>),
+    /// Those manifests that the answerer has, each whole; as many as fit.
+    Manifests(Vec<SentManifest>),
     /// The closes of that epoch.
     Closes(Vec<HeldClose>),
     /// Parts of the set, in the order asked for, as many as fit; empty if it is not held.

@@ -11,12 +11,16 @@ use crate::fixtures::{event, node, precommits};
 use crate::replace::beside;
 
 fn sample(seed: u64) -> JournalRecord {
-    match seed % 7 {
+    match seed % 8 {
         0 => JournalRecord::Own(precommits(0, seed..seed + 2).batch().clone()),
         1 => JournalRecord::Support(precommits(1, seed..seed + 1).batch().clone()),
         2 => JournalRecord::Done(vec![SubjectId([seed as u8; 32]); (seed % 4) as usize]),
         3 => JournalRecord::Abstain(format!("reason {seed}")),
         6 => JournalRecord::Entered(Epoch(seed)),
+        7 => JournalRecord::Succeeds {
+            former: node(1),
+            epoch: Epoch(seed),
+        },
         5 => JournalRecord::SupportAlone(Box::new(
             Signed::of(&precommits(1, seed..seed + 3), 1).unwrap(),
         )),

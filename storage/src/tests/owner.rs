@@ -27,6 +27,35 @@ fn another_federations_or_nodes_data_is_refused_and_not_set_aside() {
     Store::open(dir.path(), owner(), LogId([1; 32])).unwrap();
 }
 
+#[test]
+fn a_database_goes_over_to_the_key_that_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut writer) = Store::open(dir.path(), owner(), LOG).unwrap();
+    writer
+        .write(Changes {
+            owner: Some(node(1)),
+            ..Changes::default()
+        })
+        .unwrap();
+    drop((store, writer));
+    let next = Owner {
+        node: node(1),
+        ..owner()
+    };
+    let open = |owner| loop {
+        match Store::open(dir.path(), owner, LOG) {
+            Err(StorageError::InUse(_)) => std::thread::yield_now(),
+            opened => return opened.map(drop),
+        }
+    };
+    open(next).unwrap();
+    let refused = open(owner()).unwrap_err();
+    assert!(
+        matches!(refused, StorageError::OtherNode { .. }),
+        "{refused}"
+    );
+}
+
 /// sled gives its lock back from a thread of its own, a moment after the last handle is dropped.
 fn eventually(open: impl Fn() -> sled::Result<sled::Db>) -> sled::Db {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);

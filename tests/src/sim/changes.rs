@@ -98,7 +98,7 @@ impl World<'_> {
         self.coverage.count("changes of members proposed");
         self.trace
             .line(self.clock.now(), || format!("{at} proposes {edit:?}"));
-        let command = Command::Propose(Box::new(manifest), Decider::default());
+        let command = Command::Propose(Box::new(manifest), Vec::new(), Decider::default());
         self.give(at, Inbound::Command { command, ticket: 0 });
     }
 

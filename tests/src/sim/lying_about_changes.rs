@@ -5,7 +5,7 @@ use ssid_protocol::batch::Statements;
 use ssid_protocol::evidence::Signed;
 use ssid_protocol::id::{Epoch, ManifestHash, SetHash};
 use ssid_protocol::set_tree::{EntrySet, LockEntry, SentPart};
-use ssid_protocol::sync::{ChangeAnswer, ChangeRequest, HeldClose, LockProof};
+use ssid_protocol::sync::{ChangeAnswer, ChangeRequest, HeldClose, LockProof, SentManifest};
 use ssid_protocol::testing;
 use ssid_protocol::vote::EpochClose;
 
@@ -46,8 +46,12 @@ impl Liars {
             ChangeRequest::Epochs { .. } => ChangeAnswer::Epochs(Vec::new()),
             ChangeRequest::Manifests { .. } => {
                 let manifest = testing::successor(&testing::manifest(4));
-                let texts = ["{}".to_owned(), manifest.to_json().to_jcs()];
-                ChangeAnswer::Manifests(texts.into_iter().take(self.below(3)).collect())
+                let texts = ["{}".to_owned(), manifest.to_json().to_jcs()].into_iter();
+                let sent = texts.map(|manifest| SentManifest {
+                    manifest,
+                    handovers: vec!["{}".to_owned()],
+                });
+                ChangeAnswer::Manifests(sent.take(self.below(3)).collect())
             }
             ChangeRequest::Closes { .. } => {
                 let is_counted = self.below(2) == 0;

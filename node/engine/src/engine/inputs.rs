@@ -73,8 +73,8 @@ impl Engine {
                 let outcome = self.operate(tick, operation, decider);
                 tick.reply(ticket, Reply::Operated(outcome));
             }
-            Command::Propose(manifest, decider) => {
-                let outcome = self.propose(tick, *manifest, &decider);
+            Command::Propose(manifest, handovers, decider) => {
+                let outcome = self.propose(tick, *manifest, &handovers, &decider);
                 tick.reply(ticket, Reply::Proposed(outcome));
             }
             Command::Adjust(adjustment) => {

@@ -7,11 +7,12 @@ use ssid_protocol::id::{Epoch, ManifestHash, NodeId, SubjectId};
 use ssid_protocol::set_tree::{CertifiedEntry, EntrySet, LockEntry, Prefix, SentPart};
 use ssid_protocol::sync::{
     Answer, ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, MANIFESTS, NAMES,
-    PREFIXES,
+    PREFIXES, SentManifest,
 };
 use ssid_protocol::wire;
 use ssid_storage::{CloseRow, StorageError, Store};
 
+use super::handovers;
 use crate::engine::{Engine, Tick};
 use crate::messages::Ticket;
 use crate::request::Reply;
@@ -142,24 +143,27 @@ impl Engine {
     }
 
     fn manifests(&self, hashes: &[ManifestHash]) -> ChangeAnswer {
-        let (mut texts, mut bytes) = (Vec::new(), 0);
+        let (mut all, mut bytes) = (Vec::new(), 0);
         for hash in hashes.iter().take(MANIFESTS) {
-            let proposed = self.membership.proposals.manifest(hash);
             let in_force = || {
                 let mut manifests = self.membership.chain.manifests();
-                manifests.find(|manifest| manifest.hash() == *hash)
+                let manifest = manifests.find(|manifest| manifest.hash() == *hash)?;
+                Some(SentManifest {
+                    manifest: manifest.to_json().to_jcs(),
+                    handovers: Vec::new(),
+                })
             };
-            let Some(manifest) = proposed.or_else(in_force) else {
+            let proposed = self.membership.proposals.sent(hash);
+            let Some(mut sent) = proposed.or_else(in_force) else {
                 continue;
             };
-            let text = manifest.to_json().to_jcs();
-            bytes += text.len();
-            if bytes > ANSWER_BYTES && !texts.is_empty() {
+            bytes += handovers::fit(&mut sent, ANSWER_BYTES);
+            if bytes > ANSWER_BYTES && !all.is_empty() {
                 break;
             }
-            texts.push(text);
+            all.push(sent);
         }
-        ChangeAnswer::Manifests(texts)
+        ChangeAnswer::Manifests(all)
     }
 
     /// The closes of an epoch, and what this node says of each.

@@ -252,8 +252,8 @@ impl Engine {
             (ChangeRequest::Epochs { .. }, ChangeAnswer::Epochs(certificates)) => {
                 self.take_epochs(tick, from, certificates);
             }
-            (ChangeRequest::Manifests { .. }, ChangeAnswer::Manifests(texts)) => {
-                self.take_manifests(tick, texts);
+            (ChangeRequest::Manifests { .. }, ChangeAnswer::Manifests(sent)) => {
+                self.take_manifests(tick, sent);
             }
             (ChangeRequest::Closes { epoch }, ChangeAnswer::Closes(closes)) => {
                 let is_under_way = |boundary: &Boundary| boundary.epoch == *epoch;

@@ -206,6 +206,7 @@ impl Engine {
         tick.journal.push(JournalRecord::Entered(next.number()));
         self.membership.note_entered(next.number());
         self.membership.forget_late();
+        self.pass_on_trust(tick, next);
         let old = self
             .membership
             .confirmed

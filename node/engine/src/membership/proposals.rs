@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ssid_protocol::event::Event;
+use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::member::Member;
-use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request};
+use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request, SentManifest};
 use ssid_protocol::timeliness::untimely;
-use ssid_storage::{NoteKind, StorageError};
+use ssid_storage::{NoteKind, ProposalRow, StorageError};
 
+use super::handovers;
 use crate::clock::Steady;
 use crate::engine::{Engine, Tick};
 use crate::proof::Proof;
@@ -39,6 +41,8 @@ pub(super) struct Proposals {
 #[derive(Debug)]
 struct Proposal {
     manifest: Manifest,
+    /// Those that came with it, of keys that it replaces.
+    handovers: Vec<Handover>,
     proposers: BTreeSet<NodeId>,
     place: u64,
 }
@@ -51,6 +55,15 @@ struct Wanted {
     announcements: Vec<(Event, Proof)>,
     ask_at: Steady,
     times: usize,
+}
+
+impl Proposal {
+    fn sent(&self) -> SentManifest {
+        SentManifest {
+            manifest: self.manifest.to_json().to_jcs(),
+            handovers: handovers::texts(&self.handovers),
+        }
+    }
 }
 
 impl Proposals {
@@ -73,6 +86,11 @@ impl Proposals {
             .chain(self.own_seats.iter())
     }
 
+    /// A proposed manifest as others ask for it.
+    pub(super) fn sent(&self, hash: &ManifestHash) -> Option<SentManifest> {
+        self.known.get(hash).map(Proposal::sent)
+    }
+
     /// Everything is forgotten: another epoch has begun. The hashes of what was known.
     pub(super) fn clear(&mut self) -> Vec<ManifestHash> {
         self.wanted.clear();
@@ -80,14 +98,29 @@ impl Proposals {
         std::mem::take(&mut self.known).into_keys().collect()
     }
 
-    fn add(&mut self, hash: ManifestHash, manifest: Manifest) {
+    /// A new proposal; its row.
+    fn add(
+        &mut self,
+        hash: ManifestHash,
+        manifest: Manifest,
+        handovers: Vec<Handover>,
+    ) -> ProposalRow {
         let place = self.next_place;
         self.next_place += 1;
-        self.known.entry(hash).or_insert(Proposal {
+        let proposal = self.known.entry(hash).or_insert(Proposal {
             manifest,
+            handovers,
             proposers: BTreeSet::new(),
             place,
         });
+        let SentManifest {
+            manifest,
+            handovers,
+        } = proposal.sent();
+        ProposalRow {
+            manifest,
+            handovers,
+        }
     }
 
     /// Waits for the manifest of an announcement, within what one origin and all may have.
@@ -143,19 +176,21 @@ pub(super) fn manifest_of(event: &Event) -> Option<ManifestHash> {
 impl Engine {
     pub(super) fn load_proposals(&mut self) -> Result<(), StorageError> {
         for row in self.store.clone().proposals() {
-            let (hash, text) = row?;
+            let (hash, row) = row?;
             // checked again: the disk may lie, and what was entered since ended it
-            if let Ok(manifest) = Manifest::parse(text.as_bytes())
+            if let Ok(manifest) = Manifest::parse(row.manifest.as_bytes())
                 && manifest.hash() == hash
                 && self.membership.chain.check_next(&manifest).is_ok()
             {
-                self.membership.proposals.add(hash, manifest);
+                let federation = self.epochs.current().federation();
+                let handovers = handovers::proven(federation, &manifest, &row.handovers);
+                self.membership.proposals.add(hash, manifest, handovers);
             }
         }
         Ok(())
     }
 
-    /// Proposes a manifest, and approves it.
+    /// Proposes a manifest with the hand-overs of keys that it replaces, and approves it.
     ///
     /// # Errors
     /// If it is not valid after the manifest in force, or this node may propose nothing now.
@@ -163,6 +198,7 @@ impl Engine {
         &mut self,
         tick: &mut Tick,
         manifest: Manifest,
+        handovers: &[Handover],
         decider: &Decider,
     ) -> Result<Proposed, OperatorRefusal> {
         let refuse = |kind, reason: String| Err(OperatorRefusal::new(kind, reason));
@@ -200,10 +236,11 @@ impl Engine {
             let reason = format!("{PROPOSALS_OF_ONE} proposals of this node are voted on already");
             return refuse(RefusalKind::Voted, reason);
         }
-        tick.changes
-            .proposals
-            .push((hash, Some(manifest.to_json().to_jcs())));
-        self.membership.proposals.add(hash, manifest);
+        // held to what others hold it to
+        let texts = handovers::texts(handovers);
+        let handovers = handovers::proven(self.epochs.current().federation(), &manifest, &texts);
+        let row = self.membership.proposals.add(hash, manifest, handovers);
+        tick.changes.proposals.push((hash, Some(row)));
         tracing::info!(manifest = %hash, by = decider.by, reason = decider.reason, "a change of members is proposed");
         // announced as own events are, and approved before it is: the prevote goes out with it
         let is_announced = self.announced_as(&subject, choice);
@@ -312,9 +349,9 @@ impl Engine {
     }
 
     /// Takes manifests that were asked for: proposed ones, and those of epochs that are decided.
-    pub(super) fn take_manifests(&mut self, tick: &mut Tick, texts: Vec<String>) {
-        for text in texts.into_iter().take(MANIFESTS) {
-            let Ok(manifest) = Manifest::parse(text.as_bytes()) else {
+    pub(super) fn take_manifests(&mut self, tick: &mut Tick, sent: Vec<SentManifest>) {
+        for sent in sent.into_iter().take(MANIFESTS) {
+            let Ok(manifest) = Manifest::parse(sent.manifest.as_bytes()) else {
                 continue;
             };
             let hash = manifest.hash();
@@ -332,15 +369,18 @@ impl Engine {
                 self.membership.proposals.own_seats.insert(hash, manifest);
                 continue;
             }
+            let federation = self.epochs.current().federation();
+            let handovers = handovers::proven(federation, &manifest, &sent.handovers);
             let announcements = wanted.announcements.into_iter();
             for (announced, proof) in announcements.filter(|(announced, _)| *announced == event) {
                 if self.make_room_for(tick, proof.signer(), &hash).is_err() {
                     continue;
                 }
-                self.membership.proposals.add(hash, manifest.clone());
-                tick.changes
+                let row = self
+                    .membership
                     .proposals
-                    .push((hash, Some(manifest.to_json().to_jcs())));
+                    .add(hash, manifest.clone(), handovers.clone());
+                tick.changes.proposals.push((hash, Some(row)));
                 let batch = proof.batch().cloned();
                 let is_new = self.add_candidate(tick, &announced, Some(proof), false);
                 if let Some(batch) = batch.filter(|_| is_new) {

@@ -12,6 +12,7 @@ use crate::settings::{ANNOUNCED_AT_ONCE, Endorsement};
 use crate::{Decider, NoteKind, Operation, Reply};
 
 mod approving;
+mod succession;
 
 fn decider() -> Decider {
     Decider {
@@ -38,7 +39,7 @@ fn approve(net: &mut Net, nodes: &[usize], manifest: &Manifest) {
 
 fn propose(net: &mut Net, node: usize, manifest: &Manifest) {
     let manifest = Box::new(manifest.clone());
-    net.command(node, Command::Propose(manifest, decider()));
+    net.command(node, Command::Propose(manifest, Vec::new(), decider()));
     net.settle();
 }
 
@@ -290,7 +291,7 @@ fn what_is_no_valid_successor_is_not_proposed() {
     net.settle();
     let mut manifest = change(&net, 0, |_| {});
     manifest.change.as_mut().unwrap().previous = ssid_protocol::id::ManifestHash([1; 32]);
-    let command = Command::Propose(Box::new(manifest), decider());
+    let command = Command::Propose(Box::new(manifest), Vec::new(), decider());
     let input = Inbound::Command { command, ticket: 1 };
     let now = net.clocks(0);
     let effects = net.engine_mut(0).tick(now, vec![input]);

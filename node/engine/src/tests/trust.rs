@@ -34,7 +34,7 @@ impl Net {
         self.store(0).trust_of(&self.ids[member]).unwrap()
     }
 
-    fn points(&self, member: usize, reason: TrustReason) -> Vec<i32> {
+    pub(super) fn points(&self, member: usize, reason: TrustReason) -> Vec<i32> {
         self.rows(member)
             .into_iter()
             .filter(|(of, _)| *of == reason)

@@ -1,6 +1,6 @@
 //! `/v1/membership` and `/v1/epochs`: who counts, what is proposed, and what was before (SPEC §4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -11,11 +11,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use ssid_engine::{InstanceView, NoteKind, Operation};
 use ssid_protocol::chain::{Chain, ChainLine, Link};
+use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{Choice, Epoch, NodeId, UnixMillis};
-use ssid_protocol::manifest::{Change, Manifest};
+use ssid_protocol::manifest::{Change, Manifest, Succession};
 use ssid_protocol::vote::Phase;
 
 use super::decide::Said;
+use super::proposing::Posted;
 use crate::api::ApiState;
 use crate::api::caller::Caller;
 use crate::api::error::{Answer, Failure};
@@ -25,7 +27,7 @@ use crate::clock;
 use crate::consequences::consequences;
 use crate::view::{
     ChangeView, CloseView, EpochView, MembershipView, NamedNode, Operated, Page, ProposalView,
-    ProposedView,
+    ProposedView, SuccessionView,
 };
 
 /// Who counts now, what is proposed, and how far a change is.
@@ -117,7 +119,10 @@ pub(super) async fn propose(
 ) -> Answer<ProposedView> {
     let body = body?;
     let refuse = |error: &dyn std::fmt::Display| Failure::bad_request(error.to_string());
-    let manifest = Manifest::parse(&body).map_err(|error| refuse(&error))?;
+    let Posted {
+        manifest,
+        handovers,
+    } = Posted::parse(&body).map_err(|error| refuse(&error))?;
     let chain = state.read(chain).await?;
     chain
         .check_next(&manifest)
@@ -130,7 +135,11 @@ pub(super) async fn propose(
     if !dry_run {
         let reason = manifest.change.as_ref().map(|change| change.reason.clone());
         let decider = Said { reason, by }.of(caller)?;
-        state.known.engine.propose(manifest, decider).await?;
+        state
+            .known
+            .engine
+            .propose(manifest, handovers, decider)
+            .await?;
     }
     Ok(Json(proposed))
 }
@@ -276,8 +285,8 @@ fn proposals(
     let epoch = state.known.epoch();
     let mut all = Vec::new();
     for row in state.known.store.proposals() {
-        let (hash, text) = row?;
-        let Ok(manifest) = Manifest::parse(text.as_bytes()) else {
+        let (hash, row) = row?;
+        let Ok(manifest) = Manifest::parse(row.manifest.as_bytes()) else {
             continue;
         };
         if manifest.epoch != epoch.number().next() {
@@ -300,6 +309,7 @@ fn proposals(
                 .map(|change| change.reason.clone())
                 .unwrap_or_default(),
             consequences: consequences(epoch.manifest(), &manifest),
+            successions: successions(&manifest, &row.handovers),
             approved_by: said(&|ballot| ballot == Some(choice)),
             refused_by: said(&|ballot| ballot != Some(choice)),
             waits_for: voters.filter(|node| !ballots.contains_key(node)).collect(),
@@ -309,6 +319,26 @@ fn proposals(
         all.push((view, manifest));
     }
     Ok(all)
+}
+
+/// Which keys a proposal replaces, and whether each said so itself. The hand-overs were proven before
+/// they were kept.
+fn successions(manifest: &Manifest, handovers: &[String]) -> Vec<SuccessionView> {
+    let handovers = handovers.iter();
+    let signed = handovers.filter_map(|text| Handover::parse(text.as_bytes()).ok());
+    let signed: BTreeSet<_> = signed.map(|handover| handover.former).collect();
+    let change = manifest.change.iter();
+    let named = change.flat_map(|change| &change.succeeds);
+    let view = |one: &Succession| SuccessionView {
+        node_id: one.member,
+        node_name: manifest
+            .member(&one.member)
+            .map(|member| member.node_name.clone())
+            .unwrap_or_default(),
+        former_id: one.former,
+        handed_over: signed.contains(&one.former),
+    };
+    named.map(view).collect()
 }
 
 /// What each voter prevoted last.

@@ -129,6 +129,10 @@ fn rules(rules: &TrustRules) -> Vec<TrustRuleView> {
             TrustReason::Equivocation,
             "once; then nothing is earned any more",
         ),
+        (
+            TrustReason::Succession,
+            "once, as far as the score of the key that it replaces differs",
+        ),
     ];
     let view = |(reason, limit): (TrustReason, &str)| TrustRuleView {
         reason: reason.as_str().to_owned(),
