@@ -132,7 +132,7 @@ fn run(command: Command, context: &Context, interface: fn() -> clap::Command) ->
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Card(args) => card::run(&args, context),
-        Command::Key(command) => key::run(command, context),
+        Command::Key(command) => asking(key::run(command, context)),
         Command::Federation(command) => federation::run(command, context),
         Command::Certificate(command) => certificate::run(command, context),
         Command::Config(command) => config::run(&command, context),

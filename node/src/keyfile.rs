@@ -114,6 +114,47 @@ pub fn write(path: &Path, seed: &[u8; 32], passphrase: Option<&str>) -> Result<(
     Ok(written.context("write the key file", path)?)
 }
 
+/// Puts the key file `next` in the place of the one at `path`, which is erased: overwritten, as far
+/// as the disk does that, once it has no name any more. Nothing is done if `next` is there no more:
+/// an earlier try did it.
+///
+/// # Errors
+/// If the operating system refuses; one of the two is at `path` then.
+pub fn take_place(next: &Path, path: &Path) -> Result<(), KeyFileError> {
+    if !next.exists() {
+        return Ok(());
+    }
+    let replacing = "replace the key file";
+    let former = match regular::open(OpenOptions::new().write(true), path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        opened => Some(opened.context(replacing, path)?),
+    };
+    fs::rename(next, path)
+        .and_then(|()| sync_directory_of(path))
+        .context(replacing, path)?;
+    // after the new one is there for good: a crash before leaves the former one whole
+    former.map_or(Ok(()), |former| overwrite(former, path))
+}
+
+/// Erases the key file at `path`: overwritten, as far as the disk does that, and removed.
+///
+/// # Errors
+/// If the operating system refuses.
+pub fn erase(path: &Path) -> Result<(), KeyFileError> {
+    let erasing = "erase the key file";
+    let file = regular::open(OpenOptions::new().write(true), path).context(erasing, path)?;
+    overwrite(file, path)?;
+    Ok(fs::remove_file(path)
+        .and_then(|()| sync_directory_of(path))
+        .context(erasing, path)?)
+}
+
+fn overwrite(mut file: fs::File, path: &Path) -> Result<(), KeyFileError> {
+    let written = file.write_all(&[0; FILE_BYTES as usize]);
+    let written = written.and_then(|()| file.sync_all());
+    Ok(written.context("overwrite the former key file", path)?)
+}
+
 /// Reads the seed in the file at `path`. The passphrase is not looked at if the file is not
 /// encrypted.
 ///

@@ -7,6 +7,7 @@ mod members;
 mod open;
 mod peers;
 mod shared;
+mod succession;
 mod tasks;
 mod telemetry;
 
@@ -34,21 +35,39 @@ use open::Opened;
 use shared::Shared;
 
 /// Runs a node until `shutdown`, then ends every task within five seconds, the last tick on disk.
+/// When an epoch is entered that replaces one of its keys by one that waits it ends everything
+/// likewise, and starts with that.
 ///
 /// # Errors
 /// If it cannot start; if it had to stop voting because storage failed; or if it does not end in
 /// time.
 pub async fn run(options: RunOptions, shutdown: CancellationToken) -> Result<(), NodeError> {
+    loop {
+        let next_key = shutdown.child_token();
+        run_with_keys(&options, &shutdown, &next_key).await?;
+        if shutdown.is_cancelled() || !next_key.is_cancelled() {
+            return Ok(());
+        }
+        tracing::info!("starting again with the next key");
+    }
+}
+
+/// Runs it until `shutdown`, or until it is to go over to the `next_key`.
+async fn run_with_keys(
+    options: &RunOptions,
+    shutdown: &CancellationToken,
+    next_key: &CancellationToken,
+) -> Result<(), NodeError> {
     let origin = Origin::of(options.repo.as_deref()).await;
-    let opened = tokio::task::block_in_place(|| Opened::open(&options, origin))?;
+    let opened = tokio::task::block_in_place(|| Opened::open(options, origin))?;
     let tracker = TaskTracker::new();
     let end = shutdown.child_token();
-    let started = start(opened, &tracker, &end);
+    let started = start(opened, &tracker, &end, next_key);
     let failed = match started {
         Ok(Started { api, running }) => {
             let served = tokio::select! {
                 served = api => served.map_err(NodeError::from),
-                () = shutdown.cancelled() => Ok(()),
+                () = next_key.cancelled() => Ok(()),
             };
             let read_only = running.failed.borrow().clone();
             served
@@ -72,6 +91,7 @@ fn start(
     opened: Opened,
     tracker: &TaskTracker,
     end: &CancellationToken,
+    next_key: &CancellationToken,
 ) -> Result<Started<impl Future<Output = Result<(), ApiError>> + use<>>, NodeError> {
     let Opened {
         config,
@@ -88,6 +108,7 @@ fn start(
     } = opened;
     let epoch = epochs.borrow().current().clone();
     let (node_id, federation_id) = (parts.key.node_id(), *epoch.federation());
+    let peer_id = network_config.identity.public().to_peer_id();
     let store = parts.store.clone();
     // subscribed before the engine owns the sender: no change of members falls between
     let known_epochs = epochs.subscribe();
@@ -119,6 +140,7 @@ fn start(
     };
     tasks::network_members(&network, running.guests.clone(), invited, &shared);
     tasks::own_addresses(&network, &shared);
+    tasks::next_keys(&home, peer_id, next_key, &shared);
     tasks::conflict_reports(&shared);
     // a registry that cannot be opened ends the start, rather than a node that endorses blindly
     let file = RegistryFile::open(&shared.paths.registry_log)?;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
+use ssid_protocol::id::NodeId;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -18,6 +19,9 @@ use crate::setup::{self, NewNode};
 /// Examples:
 ///   ssid init --name Berlin --organization 'Example e.V.' --address /dns4/berlin.example/tcp/4170
 ///   ssid card > berlin.json      hand this to whoever creates the federation
+///
+/// After the disk of a member is lost, on a new one: ssid init --succeeds ID, with the id that it
+/// had, and the same name and organisation.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct InitArgs {
@@ -45,6 +49,9 @@ pub(crate) struct InitArgs {
     /// Receive and verify, but do not vote
     #[arg(long)]
     observer: bool,
+    /// The member whose key is lost, by its whole id: this node is to take its place
+    #[arg(long, value_name = "ID")]
+    succeeds: Option<NodeId>,
     /// Encrypt the keys with a passphrase, asked on the terminal
     #[arg(long)]
     passphrase: bool,
@@ -81,18 +88,29 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<()> {
         "data": data,
         "card": context.home.card().display().to_string(),
         "encrypted": passphrase.is_some(),
+        "succeeds": args.succeeds,
     });
     context.out.show(&answer, |_| {
         let member = &card.member;
         let name = clean(&member.node_name);
         let reach = if member.addresses.is_empty() { "\nThe card names no address: others must find it by mDNS, or you add --address." } else { "" };
+        let file = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let (then, join) = match &args.succeeds {
+            None => (String::new(), "ssid federation join genesis.json"),
+            Some(former) => (
+                format!(
+                    "\n      a member proposes:     ssid membership propose replace {former} {file}.json --lost\n      \
+                     tell those who approve your new key: ssid key show --data {data}"
+                ),
+                "ssid federation join genesis.json --epochs epochs.jsonl",
+            ),
+        };
         format!(
             "Node {name} of {}\n  id    {}\n  peer  {}\n  data  {data}{reach}\n\nNext: hand over its card:  \
-             ssid card --data {data} > {}.json\n      then join:             ssid federation join genesis.json --data {data}",
+             ssid card --data {data} > {file}.json{then}\n      then join:             {join} --data {data}",
             clean(&member.organization),
             member.node_id,
             member.peer_id,
-            name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
         )
     })?;
     Ok(())

@@ -1,6 +1,8 @@
 //! `ssid key`: this node's two keys, and how they are replaced.
 
+mod cancel;
 mod export;
+mod rotate;
 mod show;
 
 use anyhow::Result;
@@ -14,11 +16,13 @@ pub(crate) enum KeyCommand {
     Show(show::ShowArgs),
     #[command(name = "export-public")]
     ExportPublic(export::ExportArgs),
+    Rotate(rotate::RotateArgs),
 }
 
-pub(crate) fn run(command: KeyCommand, context: &Context) -> Result<()> {
+pub(crate) async fn run(command: KeyCommand, context: &Context) -> Result<()> {
     match command {
         KeyCommand::Show(args) => show::run(&args, context),
         KeyCommand::ExportPublic(args) => export::run(&args, context),
+        KeyCommand::Rotate(args) => rotate::run(args, context).await,
     }
 }

@@ -372,3 +372,24 @@ fn keys_are_shown_without_a_passphrase_and_exported_for_other_programs() {
     let next = ["key", "export-public", "--next", "--data", "d"];
     fails(dir, &next, 2, &["voting.next.key"]);
 }
+
+#[test]
+fn a_node_that_takes_the_place_of_a_lost_key_is_told_how() {
+    let dir = temp();
+    let dir = dir.path();
+    let former = "ab".repeat(32);
+    let made = well(dir, &init("A", "d", &["--succeeds", &former]));
+    for part in [
+        &format!("membership propose replace {former} a.json --lost"),
+        "--epochs epochs.jsonl",
+        "ssid key show",
+    ] {
+        assert!(made.contains(part), "{part}: {made}");
+    }
+    fails(
+        dir,
+        &init("B", "e", &["--succeeds", "abcd"]),
+        2,
+        &["--succeeds"],
+    );
+}

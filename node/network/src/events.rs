@@ -11,6 +11,8 @@ use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
 use libp2p::swarm::{ConnectionDenied, ConnectionId, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, mdns, ping};
 
+use ssid_protocol::id::NodeId;
+
 use crate::behaviour::BehaviourEvent;
 use crate::gossip::Decision;
 use crate::handle::NetworkEvent;
@@ -117,9 +119,36 @@ impl Owner {
         };
         self.dialer.failed(&peer, Instant::now());
         if let Some(node) = self.present.remove(&peer).filter(|_| was_announced) {
+            self.note_gone(node);
+        }
+    }
+
+    /// A member is there no more under one of its identities.
+    fn note_gone(&mut self, node: NodeId) {
+        self.presence_changed();
+        // it may have changed its identity, and be there under the new one
+        if !self.present.values().any(|present| *present == node) {
             tracing::info!(%node, "disconnected");
-            self.presence_changed();
             self.notice(NetworkEvent::Disconnected(node));
+        }
+    }
+
+    /// Members whose voting keys were replaced are there under their new names.
+    pub(crate) fn rename_present(&mut self) {
+        let renamed: Vec<_> = self
+            .present
+            .iter()
+            .filter_map(|(peer, before)| {
+                let now = self.directory.node_of(peer)?;
+                (now != *before).then_some((*peer, *before, now))
+            })
+            .collect();
+        for (peer, before, now) in renamed {
+            tracing::info!(node = %now, former = %before, "connected under the key that follows");
+            self.present.insert(peer, now);
+            self.note_gone(before);
+            self.notice(NetworkEvent::Connected(now));
+            self.tell_addresses(peer);
         }
     }
 

@@ -222,8 +222,8 @@ impl Owner {
         for peer in gone {
             allowed.disallow_peer(peer);
         }
-        for member in self.directory.others() {
-            allowed.allow_peer(member.peer);
+        for peer in self.directory.other_peers() {
+            allowed.allow_peer(peer);
         }
         self.dialer
             .set_members(self.directory.others().map(|member| member.peer), now);
@@ -246,6 +246,7 @@ impl Owner {
         }
         self.gossiping.retain(&self.directory);
         self.syncing.retain(&self.directory);
+        self.rename_present();
     }
 
     fn dial(&mut self) {

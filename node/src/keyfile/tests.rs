@@ -154,3 +154,24 @@ fn every_damage_is_named_as_damage() {
             .contains("not a regular file")
     );
 }
+
+#[test]
+fn a_key_file_takes_the_place_of_another_which_is_erased() {
+    let place = Place::new();
+    let next = place.0.path().join("voting.next.key");
+    let [old, new] = [[1; 32], [2; 32]];
+    write(&place.key(), &old, None).unwrap();
+    write(&next, &new, None).unwrap();
+    // a second name for the old file shows what becomes of its bytes
+    let other_name = place.0.path().join("other-name");
+    fs::hard_link(place.key(), &other_name).unwrap();
+    take_place(&next, &place.key()).unwrap();
+    assert_eq!(*read(&place.key(), None).unwrap(), new);
+    assert!(!next.exists());
+    assert!(fs::read(&other_name).unwrap().iter().all(|byte| *byte == 0));
+    // again, after a crash
+    take_place(&next, &place.key()).unwrap();
+    assert_eq!(*read(&place.key(), None).unwrap(), new);
+    erase(&place.key()).unwrap();
+    assert!(!place.key().exists());
+}

@@ -28,7 +28,7 @@ pub(super) struct History {
 /// Opens the vote history. One that is missing or damaged is begun anew, abstaining.
 pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, NodeError> {
     let path = home.votes_journal();
-    let marker = path.with_extension("abstain");
+    let marker = marker(home);
     // how much the database knows to have been written: a whole journal may still be an old one
     let known = store.journal_sequence();
     let opened = match Journal::open(&path, node, known) {
@@ -84,6 +84,11 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
         records,
         abstaining,
     })
+}
+
+/// The file that says that, and why, this node abstains.
+pub(super) fn marker(home: &Home) -> PathBuf {
+    home.votes_journal().with_extension("abstain")
 }
 
 fn begin_abstaining(marker: &Path, reason: &str) -> Result<(), NodeError> {

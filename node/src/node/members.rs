@@ -54,6 +54,8 @@ fn known_peers(epochs: &Epochs, own: NodeId, observers: bool) -> Vec<MemberPeer>
             Err(error) => tracing::error!(%error, "this member cannot be reached"),
         }
     }
+    let others = other_identities(epochs, &peers);
+    peers.extend(others);
     peers
 }
 
@@ -119,6 +121,39 @@ pub(super) fn admitted(
     all
 }
 
+/// Identities of members in the epoch before and in the next one that differ from today's: a member
+/// whose network key is replaced goes over to it when it enters the epoch, and others enter that
+/// sooner or later.
+fn other_identities(epochs: &Epochs, peers: &[MemberPeer]) -> Vec<MemberPeer> {
+    let current = epochs.current();
+    let before = current.number().0.checked_sub(1).map(Epoch);
+    let before = before.and_then(|number| epochs.get(number));
+    let next = epochs.get(current.number().next());
+    let former = |node: &NodeId| {
+        let change = current.manifest().change.as_ref();
+        let mut named = change.into_iter().flat_map(|change| &change.succeeds);
+        let succession = named.find(|succession| succession.member == *node);
+        succession.map_or(*node, |succession| succession.former)
+    };
+    let mut others = Vec::new();
+    for known in peers {
+        let was = before.and_then(|epoch| epoch.manifest().member(&former(&known.node)));
+        let will = next.and_then(|epoch| epoch.manifest().member(&known.node));
+        for member in [was, will].into_iter().flatten() {
+            // one that cannot be read is nobody's
+            let peer = member.peer_id.parse().ok();
+            others.extend(
+                peer.filter(|peer| *peer != known.peer)
+                    .map(|peer| MemberPeer {
+                        peer,
+                        ..known.clone()
+                    }),
+            );
+        }
+    }
+    others
+}
+
 /// Every member with its parsed key, peer id and addresses.
 pub(super) fn peers(
     manifest: &Manifest,
@@ -169,6 +204,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use ssid_protocol::epoch::EpochContext;
+    use ssid_protocol::manifest::Succession;
     use ssid_protocol::member::Status;
     use ssid_protocol::testing;
 
@@ -183,6 +219,47 @@ mod tests {
             member.addresses.clear();
         }
         manifest
+    }
+
+    #[test]
+    fn a_member_is_known_by_its_identities_of_the_epochs_before_and_after_as_well() {
+        let first = manifest(4);
+        let own = first.members[0].node_id;
+        let identities = |epochs: &Epochs, node: NodeId| {
+            let peers = known_peers(epochs, own, false).into_iter();
+            let peers = peers.filter(|known| known.node == node);
+            peers
+                .map(|known| known.peer.to_string())
+                .collect::<Vec<_>>()
+        };
+        // one replaces its network key, and then its voting key
+        let (node, following) = (first.members[3].node_id, testing::key(9).node_id());
+        let mut second = testing::successor(&first);
+        second.members[3].peer_id = manifest(1).members[0].peer_id.clone();
+        let mut third = testing::successor(&second);
+        third.members[3].node_id = following;
+        third.members[3].peer_id = manifest(1).members[0].peer_id.clone();
+        third.change.as_mut().unwrap().succeeds = vec![Succession {
+            member: following,
+            former: node,
+        }];
+        let peer = |manifest: &Manifest| manifest.members[3].peer_id.clone();
+        let genesis = EpochContext::genesis(first.clone()).unwrap();
+        let contexts = [&second, &third].map(|it| genesis.successor(it.clone()).unwrap());
+        let mut epochs = Epochs::new(genesis);
+        assert_eq!(identities(&epochs, node), [peer(&first)]);
+        for context in contexts {
+            epochs.add(context);
+        }
+        assert_eq!(identities(&epochs, node), [peer(&first), peer(&second)]);
+        epochs.enter(Epoch(1));
+        assert_eq!(identities(&epochs, node), [peer(&second), peer(&first)]);
+        assert_eq!(identities(&epochs, following), [peer(&third)]);
+        epochs.enter(Epoch(2));
+        assert_eq!(
+            identities(&epochs, following),
+            [peer(&third), peer(&second)]
+        );
     }
 
     #[test]

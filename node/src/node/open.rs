@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use super::error::NodeError;
 use super::history::{self, History};
 use super::members::{self, Invited};
+use super::succession::{self, InUse, Keys};
 use crate::anchor;
 use crate::config::{self, Config, Endorsement as ConfiguredEndorsement, Settings, TrustSettings};
 use crate::git::{Origin, Plan};
@@ -83,25 +84,25 @@ impl Opened {
             tracing::warn!("{finding}");
         }
         // before the database: a wrong passphrase leaves everything as it was
-        let seed = keyfile::read(&home.voting_key(), options.passphrase.as_deref())?;
-        let key = VotingKey::from_seed(&seed);
-        let identity = identity(&home, options.passphrase.as_deref())?;
+        let keys = Keys::read(&home, options.passphrase.as_deref())?;
         let invite = invited::read(&home)?;
         let manifest = match &invite {
             Some(invite) if !home.genesis().exists() => invite.genesis.clone(),
             _ => genesis(&home.genesis())?,
         };
+        let genesis = EpochContext::genesis(manifest.clone())
+            .map_err(|e| invalid_genesis(&home.genesis(), &e))?;
+        let InUse {
+            voting: key,
+            network: identity,
+            store,
+            writer,
+            known,
+        } = succession::open(&home, keys, &genesis)?;
         let invited = invite.as_ref().and_then(|invite| {
             let own = VerifyKey::parse(key.node_id()).ok()?;
             Some(Invited::of(invite, &own, identity.public().to_peer_id()))
         });
-        let owner = Owner {
-            federation: manifest.federation_id(),
-            node: key.node_id(),
-        };
-
-        let (store, mut writer) = database(&home, owner)?;
-        take_chain(&home, &manifest, &store, &mut writer)?;
         // after the database, whose sequence tells a torn end of the journal from damage
         let History {
             journal,
@@ -115,10 +116,7 @@ impl Opened {
             &home.git(),
             origin,
         );
-        let genesis =
-            EpochContext::genesis(manifest).map_err(|e| invalid_genesis(&home.genesis(), &e))?;
         // the engine proves what came after the genesis; until it has, others go by what it wrote
-        let known = known_epochs(&genesis, &store)?;
         let epochs = Arc::new(Epochs::new(genesis));
         let told = watch::Sender::new(Arc::new(known));
         let network = network_config(&config, identity, &told, &key, invited.as_ref(), &store)?;
@@ -158,7 +156,7 @@ impl Opened {
 }
 
 /// The database; one that is damaged is set aside, and an empty one begun.
-fn database(home: &Home, owner: Owner) -> Result<(Store, Writer), NodeError> {
+pub(super) fn database(home: &Home, owner: Owner) -> Result<(Store, Writer), NodeError> {
     // only used for a new log: its incarnation, so that heads of different logs are no
     // contradiction
     let log_id = LogId(*keyfile::generate_seed()?);
@@ -174,7 +172,7 @@ fn database(home: &Home, owner: Owner) -> Result<(Store, Writer), NodeError> {
 
 /// Takes in the chain that the node joined with, as far as the database does not have it: by that it
 /// finds the members of today. It is proven first; the engine proves it again at each start.
-fn take_chain(
+pub(super) fn take_chain(
     home: &Home,
     genesis: &Manifest,
     store: &Store,
@@ -219,7 +217,7 @@ fn take_chain(
 }
 
 /// The epochs that are on disk, and the one that this node is in.
-fn known_epochs(genesis: &EpochContext, store: &Store) -> Result<Epochs, NodeError> {
+pub(super) fn known_epochs(genesis: &EpochContext, store: &Store) -> Result<Epochs, NodeError> {
     let mut known = Epochs::new(genesis.clone());
     for row in store.epochs(Epoch::ZERO.next()) {
         let (_, row) = row?;
@@ -260,16 +258,6 @@ fn configuration(
     } else {
         Err(NodeError::Disabled(path.to_path_buf()))
     }
-}
-
-fn identity(home: &Home, passphrase: Option<&str>) -> Result<Keypair, NodeError> {
-    let mut seed = keyfile::read(&home.network_key(), passphrase)?;
-    // cannot fail: every 32 bytes are an Ed25519 seed; a failure would be libp2p's own
-    Keypair::ed25519_from_bytes(&mut seed[..]).map_err(|e| {
-        NodeError::Network(ssid_network::NetworkError::Setup(format!(
-            "network key: {e}"
-        )))
-    })
 }
 
 fn genesis(path: &Path) -> Result<Manifest, NodeError> {

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use libp2p::PeerId;
 use ssid_engine::Inbound;
 use ssid_network::Network;
 use ssid_protocol::member::Member;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::members::{self, Invited};
 use super::open::trust_rules;
 use super::shared::Shared;
+use super::succession;
 use crate::anchor::task::{self as anchoring, AnchorHandle, Anchorer};
 use crate::conflicts::{self, Reports};
 use crate::git::{GitHandle, GitMetrics, Plan, task as git};
@@ -70,6 +73,27 @@ pub(super) fn network_members(
                 () = end.cancelled() => return,
                 changed = epochs.changed() => if changed.is_err() { return },
                 changed = guests.changed() => if changed.is_err() { return },
+            }
+        }
+    });
+}
+
+/// Looks whether an epoch that is entered replaces a key of this node by one that waits: says so by
+/// `next_key`.
+pub(super) fn next_keys(home: &Home, peer: PeerId, next_key: &CancellationToken, shared: &Shared) {
+    let (home, node, peer) = (home.clone(), shared.node_id, peer.to_string());
+    let (next_key, end) = (next_key.clone(), shared.end.clone());
+    let mut epochs = shared.epochs.clone();
+    shared.tracker.spawn(async move {
+        loop {
+            let known = epochs.borrow_and_update().clone();
+            if tokio::task::block_in_place(|| succession::is_due(&home, &known, &node, &peer)) {
+                next_key.cancel();
+                return;
+            }
+            tokio::select! {
+                () = end.cancelled() => return,
+                changed = epochs.changed() => if changed.is_err() { return },
             }
         }
     });

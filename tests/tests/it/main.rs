@@ -24,6 +24,7 @@ mod git_remotes;
 mod git_servers;
 mod hangs;
 mod hostile_logs;
+mod keys;
 mod kill;
 mod legacy_manifest;
 mod load;

@@ -120,6 +120,7 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
             "ffff".to_owned()
         }
         "import-legacy" => format!("--dry-run --repo {}", file("repo")),
+        "key rotate" => "--dry-run --reason test".to_owned(),
         "init" => format!("--name New --organization New --data {}", file("new")),
         "log verify" => format!(
             "{} --head {} --genesis {}",
