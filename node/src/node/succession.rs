@@ -266,3 +266,6 @@ pub(super) fn is_due(home: &Home, known: &Epochs, node: &NodeId, peer: &str) -> 
     let next_network = next_network.and_then(|key| crate::identity::peer_id_of(&key).ok());
     next_network.is_some_and(|next| next.to_string() == member.peer_id)
 }
+
+#[cfg(test)]
+mod tests;
