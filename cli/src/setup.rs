@@ -246,7 +246,7 @@ pub(crate) fn check_name(flag: &str, name: &str) -> Result<(), CliError> {
     Err(CliError::usage(format!("{flag} {shown:?}: {rule}")))
 }
 
-fn multiaddrs(flag: &str, texts: &[String]) -> Result<Vec<String>, CliError> {
+pub(crate) fn multiaddrs(flag: &str, texts: &[String]) -> Result<Vec<String>, CliError> {
     let parse = |text: &String| match text.parse::<ssid_node::identity::Multiaddr>() {
         Ok(address) => Ok(address.to_string()),
         Err(e) => Err(
@@ -459,6 +459,21 @@ fn join_as_member(home: &Home, path: &Path, manifest: &Manifest) -> Result<()> {
     }
     write(&home.genesis(), &genesis.to_pretty())?;
     Ok(())
+}
+
+/// A share in percent, above 0 and at most 100, in basis points, as it is signed: 66.67 % has to be
+/// one number for everyone.
+pub(crate) fn basis_points(percent: f64) -> Result<u32, CliError> {
+    // also refuses what is no number: NaN compares with nothing
+    if !(percent > 0.0 && percent <= 100.0) {
+        let message = format!("--threshold {percent}: above 0 and at most 100");
+        return Err(CliError::usage(message));
+    }
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "above 0 and at most 100, checked just before"
+    )]
+    Ok((percent * 100.0).round() as u32)
 }
 
 /// A member card from a file.

@@ -41,7 +41,7 @@ pub enum KnownMembersError {
     /// It cannot be read or written.
     #[error(transparent)]
     Io(#[from] PathError),
-    /// It is not what `nodes add` writes.
+    /// It is not what `nodes observe` writes.
     #[error("{} is no list of known members: {reason}", path.display())]
     Malformed {
         /// The file that cannot be used.

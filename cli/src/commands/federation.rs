@@ -104,20 +104,7 @@ fn own_genesis(home: &Home) -> Result<Manifest> {
 }
 
 fn create(args: &CreateArgs, context: &Context) -> Result<()> {
-    // also refuses what is no number: NaN compares with nothing
-    if !(args.threshold > 0.0 && args.threshold <= 100.0) {
-        return Err(CliError::usage(format!(
-            "--threshold {}: above 0 and at most 100",
-            args.threshold
-        ))
-        .into());
-    }
-    #[expect(
-        clippy::cast_sign_loss,
-        reason = "above 0 and at most 100, checked just before"
-    )]
-    // in basis points, as it is signed: 66.67 % has to be one number for everyone
-    let threshold_bp = (args.threshold * 100.0).round() as u32;
+    let threshold_bp = setup::basis_points(args.threshold)?;
     // each signed by its own key: nobody is made a member with words of somebody else
     let cards = args
         .cards

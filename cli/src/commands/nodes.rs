@@ -1,4 +1,4 @@
-//! `ssid nodes`: lists members, and observes nodes without a key.
+//! `ssid nodes`: lists members, proposes changes in short, and observes nodes without a key.
 
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
@@ -11,6 +11,7 @@ use ssid_node::registry::manifest::{FederationManifest, ManifestNode};
 use ssid_node::registry::paths::RegistryPaths;
 use ssid_node::view::{NodeView, ObservedNodeView, Page};
 
+use super::membership::propose;
 use super::plain_sync::{self, unless_signalled};
 use crate::context::Context;
 use crate::deployment::{Deployment, or_read_files, put_in_manifest, remember};
@@ -19,7 +20,7 @@ use crate::output::{Output, Tone, band, clean, seconds, short, when};
 use crate::setup;
 use crate::table::{named, whole};
 
-/// List the members as this node sees them, and observe nodes without a key
+/// List the members as this node sees them, propose changes, and observe nodes without a key
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodesCommand {
     /// List the members
@@ -64,13 +65,30 @@ pub(crate) enum NodesCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
-    /// Observe a node: the earlier name of nodes observe
+    /// Propose that the node of a card becomes a member: membership propose add in short
     ///
     /// Example:
-    ///   ssid nodes add --node-name Oslo --organization 'Eksempel AS' \
-    ///     --git-remote https://git.example/registry.git
+    ///   ssid nodes add oslo.card.json --reason 'joins as agreed' --dry-run
     #[command(verbatim_doc_comment)]
-    Add(ObserveArgs),
+    Add(propose::AddArgs),
+    /// Propose that a member leaves: membership propose remove in short
+    ///
+    /// Example:
+    ///   ssid nodes remove Rome --reason 'has left the project'
+    #[command(verbatim_doc_comment)]
+    Remove(propose::RemoveArgs),
+    /// Propose that a member does not vote for a while: membership propose suspend in short
+    ///
+    /// Example:
+    ///   ssid nodes suspend Rome --reason 'its machine is rebuilt'
+    #[command(verbatim_doc_comment)]
+    Suspend(propose::SuspendArgs),
+    /// Propose that a member does something else: membership propose role in short
+    ///
+    /// Example:
+    ///   ssid nodes role Rome coordinator
+    #[command(verbatim_doc_comment)]
+    Role(propose::RoleArgs),
 }
 
 /// Which repository, and whose it is.
@@ -92,8 +110,12 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
     // needed only for what a node knows: observing is a matter of files
     let client = context.client();
     match command {
-        NodesCommand::Observe(args) | NodesCommand::Add(args) => {
-            add(
+        NodesCommand::Add(args) => propose::add(&args, context).await?,
+        NodesCommand::Remove(args) => propose::remove(&args, context).await?,
+        NodesCommand::Suspend(args) => propose::suspend(&args, context).await?,
+        NodesCommand::Role(args) => propose::role(&args, context).await?,
+        NodesCommand::Observe(args) => {
+            observe(
                 context,
                 &args.git_remote,
                 &args.node_name,
@@ -154,7 +176,7 @@ pub(crate) async fn run(command: NodesCommand, context: &Context) -> Result<()> 
 }
 
 /// Needs no running node: it is a file.
-async fn add(
+async fn observe(
     context: &Context,
     git_remote: &str,
     node_name: &str,

@@ -27,7 +27,7 @@ use crate::table::{named, prose, whole};
 /// check.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
-/// Syncs with every node that has no key: those of the manifest, and those of `ssid nodes add`.
+/// Syncs with every node that has no key: those of the manifest, and those of `ssid nodes observe`.
 pub(crate) async fn run(
     context: &Context,
     paths: &RegistryPaths,

@@ -32,7 +32,7 @@ pub struct PlainPlaces {
     pub settings: Settings,
     /// Where mirrors of the nodes' repositories are kept.
     pub mirrors: PathBuf,
-    /// The file of `ssid nodes add`.
+    /// The file of `ssid nodes observe`.
     pub known_members: PathBuf,
 }
 

@@ -154,7 +154,7 @@ fn a_node_whose_disk_is_gone_comes_back_under_a_new_key_which_its_trust_passes_o
     let place = place.into_iter().position(|it| it["node_id"] == former);
     manifest["members"][place.unwrap()] = member.clone();
     fs::write(path, manifest.to_string()).unwrap();
-    let proposed = cluster.node(0).ssid_json(&["membership", "propose", path]);
+    let proposed = cluster.node(0).ssid_json(&["membership", "propose", "--from", path]);
     let hash = proposed["manifest_hash"].as_str().unwrap();
     let seen = approve(&[cluster.node(1)], hash);
     assert_eq!(seen["successions"][0]["handed_over"], false);
@@ -231,7 +231,7 @@ fn a_rotation_is_given_up_and_its_key_erased_once_nothing_names_it() {
     let path = cluster.dir().join("next.json");
     let path = path.to_str().unwrap();
     let _ = node.ssid(&["membership", "draft", "-o", path]).well();
-    let other = cluster.node(1).ssid_json(&["membership", "propose", path]);
+    let other = cluster.node(1).ssid_json(&["membership", "propose", "--from", path]);
     let other = other["manifest_hash"].as_str().unwrap();
     eventually("this node chooses the other change", SOON, || {
         let chosen = node.ssid(&["membership", "approve", &other[..12]]);

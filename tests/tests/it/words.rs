@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use ssid_tests::{Cluster, Node, Reply, SOON, Shape, eventually, ssid_in};
+use ssid_tests::{Cluster, Node, Organisation, Reply, SOON, Shape, eventually, ssid_in};
 
 /// Names that something had before, or has in the registry's own files, and what every answer calls
 /// it.
@@ -129,9 +129,23 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
             file("genesis.json")
         ),
         "log consistency" => "--from 1".to_owned(),
-        "membership propose" => format!("--dry-run {}", file("genesis.json")),
+        "membership propose add" | "nodes add" => {
+            format!("{} --dry-run --reason r", file("fifth/card.json"))
+        }
+        "membership propose remove" | "nodes remove" => "node-3 --dry-run --reason r".to_owned(),
+        "membership propose suspend" | "membership propose resume" | "nodes suspend" => {
+            "node-3 --dry-run".to_owned()
+        }
+        "membership propose role" | "nodes role" => "node-3 observer --dry-run".to_owned(),
+        "membership propose set" => "--threshold 70 --dry-run".to_owned(),
+        "membership propose replace" => {
+            format!(
+                "node-3 {} --lost --dry-run --reason r",
+                file("fifth/card.json")
+            )
+        }
         "man" => format!("-o {}", file("man")),
-        "nodes add" | "nodes observe" => {
+        "nodes observe" => {
             "--git-remote https://127.0.0.1:1/x.git --node-name Oslo --organization Eksempel"
                 .to_owned()
         }
@@ -324,6 +338,7 @@ fn prepare(asked: &Asked, node: &Node) {
         cluster.to_str().unwrap(),
     ];
     let _ = ssid_in(files, &made).well();
+    let _ = Organisation::init(files, "fifth");
     let certificate = files.join("c.json");
     let export = [
         "consensus",

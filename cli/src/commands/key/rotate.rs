@@ -104,7 +104,7 @@ pub(super) async fn run(args: RotateArgs, context: &Context) -> Result<()> {
         "path": path.display().to_string(),
     });
     context.out.show(&answer, |_| {
-        let mut text = membership::said(&proposed, context.out);
+        let mut text = membership::page::said(&proposed, context.out);
         if !args.dry_run {
             text.push('\n');
             text.push_str(&waits(&path, &next));

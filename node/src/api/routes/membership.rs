@@ -24,7 +24,7 @@ use crate::api::error::{Answer, Failure};
 use crate::api::lookup::beginning;
 use crate::api::names::{Named, resolve};
 use crate::clock;
-use crate::consequences::consequences;
+use crate::membership::consequences::consequences;
 use crate::view::{
     ChangeView, CloseView, EpochView, MembershipView, NamedNode, Operated, Page, ProposalView,
     ProposedView, SuccessionView,

@@ -1,5 +1,5 @@
 //! Which nodes have no key and a repository: those of the federation manifest, and those of
-//! `ssid nodes add`.
+//! `ssid nodes observe`.
 
 use std::cmp::Reverse;
 

@@ -77,7 +77,7 @@ pub struct Deployment<'a> {
     pub paths: &'a RegistryPaths,
     /// The configuration of the repository.
     pub settings: &'a Settings,
-    /// Nodes that `ssid nodes add` made known.
+    /// Nodes that `ssid nodes observe` made known.
     pub known: &'a KnownMembers,
     /// A directory of this node's.
     pub scratch: &'a Path,
