@@ -2,4 +2,7 @@
 //! before they are approved. Pure: whoever shows or proposes one uses the same.
 
 pub(crate) mod consequences;
+mod differences;
 pub mod edit;
+pub(crate) mod presence;
+pub(crate) mod replaced_keys;

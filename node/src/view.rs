@@ -30,7 +30,7 @@ pub use event::{
 pub use evidence::EvidenceView;
 pub use log::{ConsistencyView, LogHeadView, ProofView, SIGNED_HEAD_FORMAT, SignedHeadView};
 pub use membership::{
-    ChangeView, CloseView, EpochView, MembershipView, ProposalView, ProposedView, SuccessionView,
+    ChangeView, CloseView, EpochView, MembershipView, ProposalView, ProposedView, ReplacedKeyView,
 };
 pub use node::{NodeView, ObservedNodeView};
 pub use observation::{OBSERVATION_FORMAT, Observation, REWRITTEN_HISTORY};

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use ssid_node::text::spoken;
 use ssid_node::view::{EpochView, Page};
 
 use super::membership::write;
 use crate::context::Context;
-use crate::output::{clean, short};
+use crate::output::{Output, clean, short};
 
 /// Show the epochs of the federation, and export what proves them
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,16 @@ pub(crate) enum EpochsCommand {
     ///   ssid epochs list
     #[command(verbatim_doc_comment)]
     List,
+    /// Show one epoch: why it began, what changed with it, and who decided that
+    ///
+    /// Example:
+    ///   ssid epochs show 1
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// Its number; 0 is the first
+        #[arg(value_name = "N")]
+        epoch: u64,
+    },
     /// Write the chain file, with which certificates of later epochs are verified offline
     ///
     /// Example:
@@ -42,12 +53,39 @@ pub(crate) async fn run(command: EpochsCommand, context: &Context) -> Result<()>
                 pages.collect::<Vec<_>>().join("\n\n")
             })?;
         }
+        EpochsCommand::Show { epoch } => {
+            let number = epoch.to_string();
+            let epoch: EpochView = client.get(&["v1", "epochs", &number], &[]).await?;
+            out.show(&epoch, |epoch| whole(epoch, out))?;
+        }
         EpochsCommand::Export { output } => {
             let text = client.get_text(&["v1", "epochs", "export"]).await?;
             write(&text, output.as_deref(), out)?;
         }
     }
     Ok(())
+}
+
+/// What the list says of it, and all that followed from it.
+fn whole(epoch: &EpochView, out: Output) -> String {
+    let mut lines = vec![page(epoch)];
+    let rest = epoch
+        .consequences
+        .iter()
+        .filter(|line| !is_difference(line));
+    lines.extend(rest.map(|line| format!("  {}", out.paragraph(&clean(line), 4))));
+    if !epoch.decided_by.is_empty() {
+        let names = epoch.decided_by.iter().map(|node| clean(&node.node_name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let words = format!("Decided by the votes of {names}.");
+        lines.push(format!("  {}", out.paragraph(&words, 4)));
+    }
+    lines.push(format!("  Pin: {}", spoken(&epoch.manifest_hash)));
+    lines.join("\n")
+}
+
+fn is_difference(line: &str) -> bool {
+    line.starts_with(['+', '-', '~'])
 }
 
 fn page(epoch: &EpochView) -> String {
@@ -64,8 +102,7 @@ fn page(epoch: &EpochView) -> String {
     if !epoch.reason.is_empty() {
         lines.push(format!("  Why: {}", clean(&epoch.reason)));
     }
-    let changes = epoch.consequences.iter();
-    let changes = changes.filter(|line| line.starts_with(['+', '-', '~']));
+    let changes = epoch.consequences.iter().filter(|line| is_difference(line));
     lines.extend(changes.map(|line| format!("  {}", clean(line))));
     lines.join("\n")
 }

@@ -1,6 +1,7 @@
 //! `ssid membership`: who counts, and how that changes: proposed in words, approved by people, in
 //! force once a quorum has decided it.
 
+mod invite;
 pub(super) mod page;
 pub(super) mod propose;
 
@@ -12,6 +13,7 @@ use clap::builder::NonEmptyStringValueParser;
 use ssid_node::config::write_atomic;
 use ssid_node::view::{MembershipView, Operated, ProposalView};
 
+pub(super) use self::page::approve;
 use self::page::{list, names, operated, page};
 use super::conflicts::SaidArgs;
 use crate::context::Context;
@@ -40,6 +42,23 @@ pub(crate) enum MembershipCommand {
         output: Option<PathBuf>,
     },
     Propose(propose::ProposeArgs),
+    /// Write what a newcomer joins with: the federation, the manifest in force, and members to ask
+    ///
+    /// Membership propose add writes one by itself. Read the newcomer the pin by voice: federation
+    /// join shows it.
+    ///
+    /// Examples:
+    ///   ssid membership invite -o oslo.invite.json
+    ///   ssid membership invite 4be1 -o oslo.invite.json
+    #[command(verbatim_doc_comment)]
+    Invite {
+        /// The beginning of the hash of what admits it [default: the only proposal, if there is one]
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        hash: Option<String>,
+        /// Where to write it [default: standard output]
+        #[arg(short, long, value_name = "F")]
+        output: Option<PathBuf>,
+    },
     /// Show one proposal: what it changes, what follows, and who has approved it
     ///
     /// Example:
@@ -52,13 +71,20 @@ pub(crate) enum MembershipCommand {
     },
     /// Approve a proposal; it is in force once a quorum of voters has
     ///
-    /// Example:
+    /// A key that replaces a lost one is confirmed by its first 8 digits, as its organisation says
+    /// them on another channel: whoever made the proposal could have put any key into it.
+    ///
+    /// Examples:
     ///   ssid membership approve 4be1 --reason 'as agreed on 12 March'
+    ///   ssid membership approve 4be1 --confirm 3f7a21c0
     #[command(verbatim_doc_comment)]
     Approve {
         /// The beginning of its manifest's hash
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         hash: String,
+        /// First 8 digits of a key that replaces a lost one, or more (repeatable)
+        #[arg(long, value_name = "DIGITS", value_parser = NonEmptyStringValueParser::new())]
+        confirm: Vec<String>,
         #[command(flatten)]
         said: SaidArgs,
     },
@@ -90,15 +116,25 @@ pub(crate) async fn run(command: MembershipCommand, context: &Context) -> Result
             write(&text, output.as_deref(), out)?;
         }
         MembershipCommand::Propose(args) => propose::run(args, context).await?,
+        MembershipCommand::Invite { hash, output } => {
+            let text = invite::text(&client, hash).await?;
+            write(&text, output.as_deref(), out)?;
+        }
         MembershipCommand::Show { hash } => {
             let path = ["v1", "membership", "proposals", &hash];
             let proposal: ProposalView = client.get(&path, &[]).await?;
             let all: MembershipView = client.get(&["v1", "membership"], &[]).await?;
-            out.show(&proposal, |proposal| page(proposal, &names(&all)))?;
+            out.show(&proposal, |proposal| page(proposal, &names(&all), out))?;
         }
-        MembershipCommand::Approve { hash, said } => {
+        MembershipCommand::Approve {
+            hash,
+            confirm,
+            said,
+        } => {
             let path = ["v1", "membership", "proposals", &hash, "approve"];
-            let done: Operated = client.post_json(&path, &[], &said.document()).await?;
+            let mut body = said.document();
+            body["confirm"] = confirm.into();
+            let done: Operated = client.post_json(&path, &[], &body).await?;
             out.show(&done, |done| operated("approved", done, out))?;
         }
         MembershipCommand::Reject { hash, said } => {

@@ -3,8 +3,11 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use ssid_node::view::{ConflictView, EventView, Page, StatusView};
+use ssid_node::view::{ConflictView, EventView, MembershipView, Page, ProposalView, StatusView};
+use ssid_protocol::event::FEDERATION_EPOCH;
+use ssid_protocol::id::NodeId;
 
+use super::membership::approve;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, counted, seconds, short, when};
 
@@ -25,7 +28,7 @@ pub(crate) struct TodoArgs {}
 /// One thing that waits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Todo {
-    /// `conflict`, `review`, `node`, `notifications` or `evidence`.
+    /// `conflict`, `review`, `membership`, `node`, `notifications` or `evidence`.
     kind: &'static str,
     /// What it is about, in words.
     what: String,
@@ -46,9 +49,19 @@ pub(crate) async fn run(_: &TodoArgs, context: &Context) -> Result<()> {
     let reviews: Page<EventView> = client
         .list(&["v1", "events"], &[("review", "true".to_owned())], LISTED)
         .await?;
+    let members: MembershipView = client.get(&["v1", "membership"], &[]).await?;
     let mut todo: Vec<Todo> = of_the_node(&status);
-    todo.extend(conflicts.items.iter().filter_map(of_conflict));
-    for event in &reviews.items {
+    let proposals = members.proposals.iter();
+    todo.extend(proposals.filter_map(|proposal| of_proposal(proposal, &status.node.node_id)));
+    // a change of members is decided with other commands: above
+    let is_event = |event: &str| event != FEDERATION_EPOCH;
+    let conflicts = conflicts.items.iter().filter(|conflict| {
+        let subject = conflict.subject.as_ref();
+        subject.is_none_or(|subject| is_event(&subject.event))
+    });
+    todo.extend(conflicts.filter_map(of_conflict));
+    let reviews = reviews.items.iter();
+    for event in reviews.filter(|event| is_event(&event.event.event)) {
         // since when it is open here; it may be decided meanwhile
         let id = event.subject_id.to_string();
         let open = client
@@ -110,6 +123,36 @@ fn of_conflict(conflict: &ConflictView) -> Option<Todo> {
         otherwise: "nothing is certified for it, for good, until enough operators choose the same"
             .to_owned(),
         commands,
+    })
+}
+
+/// A proposed change of members that this node's operator has not approved, and nobody has refused
+/// for it.
+fn of_proposal(proposal: &ProposalView, me: &NodeId) -> Option<Todo> {
+    if proposal.approved_here || !proposal.waits_for.contains(me) {
+        return None;
+    }
+    let hash = short(&proposal.manifest_hash);
+    let changes = proposal.consequences.iter();
+    let changes = changes.filter(|line| line.starts_with(['+', '-', '~']));
+    let changes: Vec<_> = changes.map(|line| clean(line)).collect();
+    let what = format!(
+        "a change of members for epoch {}: {} ({})",
+        proposal.epoch,
+        clean(&proposal.reason),
+        changes.join("; ")
+    );
+    Some(Todo {
+        kind: "membership",
+        what,
+        since: Some(proposal.created_at.clone()),
+        until: Some(proposal.expires_at.clone()),
+        otherwise: "it is in force once a quorum of the others has approved it".to_owned(),
+        commands: vec![
+            format!("ssid membership show {hash}"),
+            approve(&hash, &proposal.replaced_keys),
+            format!("ssid membership reject {hash} --reason TEXT"),
+        ],
     })
 }
 
@@ -245,7 +288,57 @@ fn page(todo: &[Todo], out: Output) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ssid_node::view::ReplacedKeyView;
+    use ssid_protocol::id::{Epoch, ManifestHash};
+
     use super::*;
+
+    const ME: NodeId = NodeId([1; 32]);
+
+    fn proposal() -> ProposalView {
+        ProposalView {
+            manifest_hash: ManifestHash([0x4b; 32]),
+            epoch: Epoch(4),
+            created_at: "2026-11-29T00:00:00Z".into(),
+            reason: "its disk burnt".into(),
+            consequences: vec!["~ key 3f takes the place of 91".into(), "Today: 4".into()],
+            expires_at: "2026-12-13T00:00:00Z".into(),
+            replaced_keys: vec![ReplacedKeyView {
+                node_id: NodeId([0x3f; 32]),
+                former_node_id: NodeId([0x91; 32]),
+                node_name: "Rome".into(),
+                handed_over: false,
+            }],
+            approved_by: vec![],
+            refused_by: vec![],
+            waits_for: vec![ME],
+            approved_here: false,
+            manifest: None,
+        }
+    }
+
+    #[test]
+    fn a_change_of_members_waits_until_it_is_answered_here() {
+        let todo = of_proposal(&proposal(), &ME).expect("it waits");
+        assert_eq!(todo.until.as_deref(), Some("2026-12-13T00:00:00Z"));
+        assert!(
+            todo.what.contains("its disk burnt (~ key 3f takes"),
+            "{}",
+            todo.what
+        );
+        let approve = "ssid membership approve 4b4b4b4b4b4b --confirm DIGITS";
+        assert_eq!(todo.commands[1], approve);
+        let approved = ProposalView {
+            approved_here: true,
+            ..proposal()
+        };
+        assert_eq!(of_proposal(&approved, &ME), None);
+        assert_eq!(
+            of_proposal(&proposal(), &NodeId([2; 32])),
+            None,
+            "others' turn"
+        );
+    }
 
     #[test]
     fn who_does_nothing_is_told_what_happens() {

@@ -6,6 +6,7 @@ mod count;
 mod decide;
 mod divergences;
 mod emit;
+mod epochs;
 mod events;
 mod evidence;
 mod import;
@@ -84,6 +85,7 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
         .route("/v1/telemetry/outbox/{id}/drop", post(telemetry::forget))
         .route("/v1/membership", get(membership::show))
         .route("/v1/membership/draft", get(membership::draft))
+        .route("/v1/membership/invite", get(membership::invite))
         .route("/v1/membership/proposals/{hash}", get(membership::proposal))
         .route(
             "/v1/membership/proposals/{hash}/approve",
@@ -93,8 +95,9 @@ pub(super) fn router(state: ApiState, shutdown: CancellationToken) -> Router {
             "/v1/membership/proposals/{hash}/reject",
             post(membership::reject),
         )
-        .route("/v1/epochs", get(membership::epochs))
-        .route("/v1/epochs/export", get(membership::chain_file))
+        .route("/v1/epochs", get(epochs::list))
+        .route("/v1/epochs/export", get(epochs::chain_file))
+        .route("/v1/epochs/{epoch}", get(epochs::show))
         .route("/v1/divergences", get(divergences::list))
         .route("/v1/log/head", get(log::head))
         .route("/v1/log/signed-head", get(log::signed_head))

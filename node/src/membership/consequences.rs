@@ -1,9 +1,14 @@
 //! What a proposed manifest changes and what follows from it, in words: whoever approves one decides
 //! who counts from then on.
 
-use ssid_protocol::manifest::Manifest;
-use ssid_protocol::member::Member;
+use std::collections::BTreeMap;
+
+use ssid_protocol::manifest::{Manifest, Weighting};
+use ssid_protocol::member::{Member, Role};
 use ssid_protocol::quorum::VoterSet;
+
+use super::differences::differences;
+use super::presence::who_has_to_be_there;
 
 /// What differs between two manifests and what follows from that, a line each. The first words of a
 /// line say what it is about, `+`, `-` and `~` what comes, goes and changes.
@@ -17,30 +22,14 @@ pub(crate) fn consequences(today: &Manifest, proposed: &Manifest) -> Vec<String>
     };
     lines.push(format!("Today: {}", strength(&before)));
     lines.push(format!("After: {}", strength(&after)));
-    if after.may_fail() == 0 {
-        let names = proposed.members.iter().filter(|member| member.is_voter());
-        let names: Vec<_> = names.map(|member| member.node_name.as_str()).collect();
-        let names = names.join(", ");
-        lines.push(format!(
-            "Then all of {names} have to be there, or nothing is decided any more, not even a change back."
-        ));
-    }
-    if after.max_faulty() < before.max_faulty() {
-        lines.push("Less weight may lie than today.".to_owned());
-    }
-    for member in proposed.members.iter().filter(|member| member.is_voter()) {
-        if !today
-            .members
-            .iter()
-            .any(|known| known.node_id == member.node_id)
-        {
-            lines.push(format!(
-                "{} counts as a voter from the first moment, whether its node runs or not.",
-                member.node_name
-            ));
-        }
-    }
+    lines.extend(who_has_to_be_there(today, proposed, &after));
+    lines.extend(what_may_lie(proposed, &before, &after));
+    lines.extend(coordinators(today, proposed));
     lines.push("While members change nothing is decided for a few seconds; what is open then is voted on again.".to_owned());
+    lines.push(format!(
+        "To undo this, {} have to approve.",
+        share(proposed, &after)
+    ));
     lines
 }
 
@@ -55,103 +44,71 @@ fn strength(voters: &VoterSet) -> String {
     )
 }
 
-fn differences(today: &Manifest, proposed: &Manifest) -> Vec<String> {
+/// How many voters of a manifest decide, in words: by their number if all weigh the same.
+pub(crate) fn share(manifest: &Manifest, voters: &VoterSet) -> String {
+    let signers = voters.min_signers();
+    match manifest.vote_weighting {
+        Weighting::Equal => {
+            let quorum = voters.quorum().max(signers as u64);
+            format!("{quorum} of {} voters", voters.len())
+        }
+        Weighting::Trust => {
+            let (quorum, total) = (voters.quorum(), voters.total());
+            format!("voters of weight {quorum} of {total}, {signers} of them at least,")
+        }
+    }
+}
+
+/// Who could break the rules, alone or with others of one organisation.
+fn what_may_lie(proposed: &Manifest, before: &VoterSet, after: &VoterSet) -> Vec<String> {
     let mut lines = Vec::new();
+    let most = after.max_faulty();
+    if most < before.max_faulty() {
+        lines.push("Less weight may lie than today.".to_owned());
+    }
+    let mut organizations = BTreeMap::<&str, (u64, Vec<&str>)>::new();
+    // in the manifest's order, as everywhere
     for member in &proposed.members {
-        match today
-            .members
-            .iter()
-            .find(|known| known.node_id == member.node_id)
-        {
-            None => lines.push(format!(
-                "+ {} ({}) joins as {}, {}, weight {}; its key is {}",
-                member.node_name,
-                member.organization,
-                member.role.as_str(),
-                member.status.as_str(),
-                member.weight,
-                member.node_id
-            )),
-            Some(known) => lines.extend(member_differences(known, member)),
+        let place = after.index_of(&member.node_id);
+        let Some(voter) = place.and_then(|place| after.get(place)) else {
+            continue;
+        };
+        if most > 0 && voter.weight > most {
+            let name = &member.node_name;
+            lines.push(format!("{name} alone weighs more than may lie."));
+        }
+        let of = organizations.entry(&member.organization).or_default();
+        of.0 += voter.weight;
+        of.1.push(&member.node_name);
+    }
+    for (organization, (weight, names)) in organizations {
+        if names.len() > 1 {
+            let all = after.total();
+            let enough = if weight > most {
+                ": more than may lie"
+            } else {
+                ""
+            };
+            let names = names.join(", ");
+            lines.push(format!(
+                "{names} are of one organisation, {organization}, with weight {weight} of {all}{enough}."
+            ));
         }
     }
-    let leaves = |member: &&Member| {
-        let mut others = proposed.members.iter();
-        !others.any(|other| other.node_id == member.node_id)
-    };
-    for member in today.members.iter().filter(leaves) {
-        lines.push(format!(
-            "- {} ({}) leaves",
-            member.node_name, member.organization
-        ));
-    }
-    for one in proposed.change.iter().flat_map(|change| &change.succeeds) {
-        lines.push(format!(
-            "~ key {} takes the place of {}",
-            one.member, one.former
-        ));
-    }
-    let mut rule = |name: &str, was: String, is: String| {
-        if was != is {
-            lines.push(format!("~ {name}: {was} becomes {is}"));
-        }
-    };
-    rule("name", today.name.clone(), proposed.name.clone());
-    rule(
-        "threshold in basis points",
-        today.threshold_bp.to_string(),
-        proposed.threshold_bp.to_string(),
-    );
-    rule(
-        "signers that every decision needs",
-        today.min_participating_nodes.to_string(),
-        proposed.min_participating_nodes.to_string(),
-    );
-    rule(
-        "what a vote weighs",
-        today.vote_weighting.as_str().to_owned(),
-        proposed.vote_weighting.as_str().to_owned(),
-    );
-    rule(
-        "tie-break",
-        today.tie_breaking_strategy.as_str().to_owned(),
-        proposed.tie_breaking_strategy.as_str().to_owned(),
-    );
-    rule(
-        "automatic rounds",
-        today.auto_resolve_conflicts.to_string(),
-        proposed.auto_resolve_conflicts.to_string(),
-    );
-    let rules = |manifest: &Manifest| manifest.rules.names().collect::<Vec<_>>().join(", ");
-    rule("rules", rules(today), rules(proposed));
     lines
 }
 
-fn member_differences(was: &Member, is: &Member) -> Vec<String> {
-    let name = &was.node_name;
-    let mut lines = Vec::new();
-    let mut field = |what: &str, was: &str, is: &str| {
-        if was != is {
-            lines.push(format!("~ {name}: {what} {was:?} becomes {is:?}"));
-        }
+/// Who alone could propose what needs no operator, and could not before.
+fn coordinators(today: &Manifest, proposed: &Manifest) -> Option<String> {
+    let of = |manifest: &Manifest| -> Vec<String> {
+        let is_one = |member: &&Member| member.is_voter() && member.role == Role::Coordinator;
+        let members = manifest.members.iter().filter(is_one);
+        members.map(|member| member.node_name.clone()).collect()
     };
-    field("role", was.role.as_str(), is.role.as_str());
-    field("status", was.status.as_str(), is.status.as_str());
-    field("weight", &was.weight.to_string(), &is.weight.to_string());
-    field("name", &was.node_name, &is.node_name);
-    field("organization", &was.organization, &is.organization);
-    field("network key", &was.peer_id, &is.peer_id);
-    field(
-        "addresses",
-        &was.addresses.join(" "),
-        &is.addresses.join(" "),
-    );
-    field("repository", &was.git_remote, &is.git_remote);
-    field("API", &was.api_endpoint, &is.api_endpoint);
-    if was.keys != is.keys {
-        lines.push(format!("~ {name}: its further public keys change"));
+    match (&of(today)[..], &of(proposed)[..]) {
+        ([_, _, ..], [only]) => Some(format!("{only} is the only coordinator then.")),
+        _ => None,
     }
-    lines
 }
 
 #[cfg(test)]
@@ -190,8 +147,54 @@ mod tests {
             "Oslo counts as a voter from the first moment",
             "Then all of Node-1, Node-2, Oslo have to be there",
             "Less weight may lie",
+            "To undo this, 3 of 3 voters have to approve",
         ] {
             assert!(words.contains(said), "{said:?} is not in:\n{words}");
         }
+    }
+
+    #[test]
+    fn members_of_one_organisation_are_counted_together() {
+        let today = testing::manifest(4);
+        let mut proposed = testing::successor(&today);
+        let said = |proposed: &Manifest| consequences(&today, proposed).join("\n");
+        assert!(!said(&proposed).contains("of one organisation"));
+        proposed.members[1].organization = "Org 0".into();
+        let words = said(&proposed);
+        let together =
+            "Node-0, Node-1 are of one organisation, Org 0, with weight 2 of 4: more than may lie";
+        assert!(words.contains(together), "{words}");
+    }
+
+    #[test]
+    fn who_becomes_the_only_coordinator_is_named() {
+        let mut today = testing::manifest(4);
+        today.members[1].role = Role::Coordinator;
+        let mut proposed = testing::successor(&today);
+        let said = |proposed: &Manifest| consequences(&today, proposed).join("\n");
+        assert!(!said(&proposed).contains("only coordinator"));
+        proposed.members.remove(0);
+        let words = said(&proposed);
+        assert!(
+            words.contains("Node-1 is the only coordinator then"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn by_weight_what_decides_is_said_as_weight() {
+        let mut today = testing::manifest(3);
+        today.vote_weighting = Weighting::Trust;
+        today.members[0].weight = 80;
+        let proposed = testing::successor(&today);
+        let words = consequences(&today, &proposed).join("\n");
+        assert!(
+            words.contains("voters of weight") && words.contains("of 180, 2 of them"),
+            "{words}"
+        );
+        assert!(
+            words.contains("Node-0 alone weighs more than may lie"),
+            "{words}"
+        );
     }
 }

@@ -63,8 +63,11 @@ pub struct ProposalView {
     pub reason: String,
     /// What it changes and what follows from that, a line each.
     pub consequences: Vec<String>,
-    /// Which keys it replaces.
-    pub successions: Vec<SuccessionView>,
+    /// When it can be approved no more.
+    pub expires_at: String,
+    /// Keys that take the place of others: whoever approves it confirms each whose former key did not
+    /// sign that.
+    pub replaced_keys: Vec<ReplacedKeyView>,
     /// Who votes for it, in the current round.
     pub approved_by: Vec<NodeId>,
     /// Who votes for nothing, or for another.
@@ -79,14 +82,14 @@ pub struct ProposalView {
 
 /// A voting key that takes the place of another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SuccessionView {
+pub struct ReplacedKeyView {
     /// The new key.
     pub node_id: NodeId,
-    /// What its operators call the node.
-    pub node_name: String,
     /// The key that is given up.
-    pub former_id: NodeId,
-    /// Whether that one signed for it: a hand-over that verifies came with the proposal.
+    pub former_node_id: NodeId,
+    /// What the member is called.
+    pub node_name: String,
+    /// Whether the former key signed for it; if not, it is lost, or somebody says so.
     pub handed_over: bool,
 }
 
@@ -95,6 +98,13 @@ pub struct SuccessionView {
 pub struct ProposedView {
     /// The hash of the manifest.
     pub manifest_hash: ManifestHash,
+    /// The epoch that it would begin.
+    pub epoch: Epoch,
+    /// When it can be approved no more.
+    pub expires_at: String,
+    /// Keys that take the place of others: whoever approves it confirms each whose former key did not
+    /// sign that.
+    pub replaced_keys: Vec<ReplacedKeyView>,
     /// Whether nothing was announced, because only its consequences were asked for.
     pub dry_run: bool,
     /// What it changes and what follows from that, a line each.
@@ -118,4 +128,8 @@ pub struct EpochView {
     pub quorum: u64,
     /// What changed with it, a line each; nothing for the first.
     pub consequences: Vec<String>,
+    /// Whose precommits decided it, of the epoch before; nobody for the first.
+    pub decided_by: Vec<NamedNode>,
+    /// Its manifest, where one epoch is asked for; `null` in lists.
+    pub manifest: Option<serde_json::Value>,
 }

@@ -77,8 +77,8 @@ fn a_running_node_goes_over_to_another_voting_key_and_to_another_network_key() {
     let next = keys(cluster.node(3))["next_voting"]["node_id"].clone();
     assert_eq!(next, rotated["next_key"]);
     let seen = approve(&[cluster.node(0), cluster.node(1)], hash);
-    let succession = &seen["successions"][0];
-    assert_eq!(succession["former_id"], before["voting"]["node_id"]);
+    let succession = &seen["replaced_keys"][0];
+    assert_eq!(succession["former_node_id"], before["voting"]["node_id"]);
     assert_eq!(
         (&succession["node_id"], &succession["handed_over"]),
         (&next, &Value::Bool(true))
@@ -154,10 +154,12 @@ fn a_node_whose_disk_is_gone_comes_back_under_a_new_key_which_its_trust_passes_o
     let place = place.into_iter().position(|it| it["node_id"] == former);
     manifest["members"][place.unwrap()] = member.clone();
     fs::write(path, manifest.to_string()).unwrap();
-    let proposed = cluster.node(0).ssid_json(&["membership", "propose", "--from", path]);
+    let proposed = cluster
+        .node(0)
+        .ssid_json(&["membership", "propose", "--from", path]);
     let hash = proposed["manifest_hash"].as_str().unwrap();
     let seen = approve(&[cluster.node(1)], hash);
-    assert_eq!(seen["successions"][0]["handed_over"], false);
+    assert_eq!(seen["replaced_keys"][0]["handed_over"], false);
     let shown = cluster.node(1).ssid(&["membership", "show", &hash[..12]]);
     assert!(shown.stdout.contains("did NOT sign"), "{}", shown.stdout);
     let _ = approve(&[cluster.node(2)], hash);
@@ -231,7 +233,9 @@ fn a_rotation_is_given_up_and_its_key_erased_once_nothing_names_it() {
     let path = cluster.dir().join("next.json");
     let path = path.to_str().unwrap();
     let _ = node.ssid(&["membership", "draft", "-o", path]).well();
-    let other = cluster.node(1).ssid_json(&["membership", "propose", "--from", path]);
+    let other = cluster
+        .node(1)
+        .ssid_json(&["membership", "propose", "--from", path]);
     let other = other["manifest_hash"].as_str().unwrap();
     eventually("this node chooses the other change", SOON, || {
         let chosen = node.ssid(&["membership", "approve", &other[..12]]);

@@ -71,6 +71,7 @@ const NOT_WALKED: [(&str, &str); 15] = [
         "prints a public key as other programs read it",
     ),
     ("membership draft", "prints a manifest of SPEC"),
+    ("membership invite", "prints an invite of SPEC"),
     (
         "events watch",
         "stays until it is interrupted; its words are tested with the stream",
@@ -119,6 +120,7 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         "evidence show" | "membership show" | "membership approve" | "membership reject" => {
             "ffff".to_owned()
         }
+        "epochs show" => "0".to_owned(),
         "import-legacy" => format!("--dry-run --repo {}", file("repo")),
         "key rotate" => "--dry-run --reason test".to_owned(),
         "init" => format!("--name New --organization New --data {}", file("new")),
@@ -419,11 +421,13 @@ fn every_answer_of_the_api_calls_one_thing_by_one_name() {
             | "/healthz"
             | "/v1/certificates/{hash}"
             | "/v1/epochs/export"
-            | "/v1/membership/draft" => continue,
+            | "/v1/membership/draft"
+            | "/v1/membership/invite" => continue,
             "/v1/log/proof" => format!("{path}?hash={}", asked.certified),
             "/v1/log/consistency" => format!("{path}?from=1"),
             other => other
                 .replace("{hash}", &asked.certified)
+                .replace("{epoch}", "0")
                 .replace("{subject}", &asked.conflict),
         };
         let Reply { status, body } = node.get(&path.replace("{id}", "node-1"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ssid_node::view::{MembershipView, Operated, ProposalView, ProposedView, SuccessionView};
+use ssid_node::view::{MembershipView, Operated, ProposalView, ProposedView, ReplacedKeyView};
 use ssid_protocol::id::NodeId;
 
 use crate::output::{Output, Tone, clean, short};
@@ -55,22 +55,27 @@ pub(super) fn list(view: &MembershipView, out: Output) -> String {
     }
     for proposal in &view.proposals {
         lines.push(String::new());
-        lines.push(page(proposal, &names));
+        lines.push(page(proposal, &names, out));
     }
     lines.join("\n")
 }
 
-pub(super) fn page(proposal: &ProposalView, names: &BTreeMap<NodeId, String>) -> String {
-    let head = format!(
-        "Proposal {} for epoch {}, of {}",
-        short(&proposal.manifest_hash),
-        proposal.epoch,
-        clean(&proposal.created_at)
-    );
-    let mut lines = vec![head, format!("  Why: {}", clean(&proposal.reason))];
-    let words = proposal.consequences.iter();
-    lines.extend(words.map(|line| format!("  {}", clean(line))));
-    lines.extend(proposal.successions.iter().map(succession));
+pub(super) fn page(
+    proposal: &ProposalView,
+    names: &BTreeMap<NodeId, String>,
+    out: Output,
+) -> String {
+    let hash = short(&proposal.manifest_hash);
+    let mut lines = vec![
+        format!(
+            "Proposal {hash} for epoch {}, of {}",
+            proposal.epoch,
+            clean(&proposal.created_at)
+        ),
+        indented(&format!("Why: {}", clean(&proposal.reason)), out),
+    ];
+    lines.extend(consequences(&proposal.consequences, out));
+    lines.extend(replaced(&proposal.replaced_keys, out));
     lines.push(format!(
         "  Approved by: {}",
         listed(&proposal.approved_by, names)
@@ -84,38 +89,62 @@ pub(super) fn page(proposal: &ProposalView, names: &BTreeMap<NodeId, String>) ->
             listed(&proposal.waits_for, names)
         ));
     }
-    let hash = short(&proposal.manifest_hash);
     lines.push(if proposal.approved_here {
         "  This node has approved it.".to_owned()
     } else {
-        format!("  Approve it with: ssid membership approve {hash}")
+        format!(
+            "  Approve it with: {}",
+            approve(&hash, &proposal.replaced_keys)
+        )
     });
     lines.join("\n")
 }
 
-/// Whether the key that is replaced said so itself.
-fn succession(one: &SuccessionView) -> String {
-    let (name, former) = (clean(&one.node_name), short(&one.former_id));
-    if one.handed_over {
-        format!("  The key of {name} that is replaced, {former}, signed for that.")
-    } else {
-        format!(
-            "  The key of {name} that is replaced, {former}, did NOT sign for that: hear the new key, {}, from \
-             its organisation by another way before you approve it.",
-            short(&one.node_id)
-        )
-    }
+/// The command that approves it.
+pub(crate) fn approve(hash: &str, replaced_keys: &[ReplacedKeyView]) -> String {
+    let lost = replaced_keys.iter().filter(|key| !key.handed_over);
+    // never the digits themselves: they are to be heard from the organisation
+    let confirm = " --confirm DIGITS".repeat(lost.count());
+    format!("ssid membership approve {hash}{confirm}")
+}
+
+/// Each key that takes the place of another; in red where that one did not say so.
+fn replaced(keys: &[ReplacedKeyView], out: Output) -> Vec<String> {
+    let one = |key: &ReplacedKeyView| {
+        let (name, former) = (clean(&key.node_name), short(&key.former_node_id));
+        if key.handed_over {
+            let words = format!("The key of {name} is replaced; the old key {former} signed this.");
+            return indented(&words, out);
+        }
+        let words = format!(
+            "! The key of {name} is replaced as lost: the old key {former} did NOT sign this. Approve it only with \
+             what its organisation says, on another channel, of the first 8 digits of its new key."
+        );
+        out.paint(Tone::Bad, &indented(&words, out))
+    };
+    keys.iter().map(one).collect()
+}
+
+fn consequences(lines: &[String], out: Output) -> impl Iterator<Item = String> {
+    lines.iter().map(move |line| indented(&clean(line), out))
+}
+
+/// A paragraph two columns in.
+fn indented(text: &str, out: Output) -> String {
+    format!("  {}", out.paragraph(text, 4))
 }
 
 pub(in crate::commands) fn said(proposed: &ProposedView, out: Output) -> String {
-    let words = proposed.consequences.iter().map(|line| clean(line));
-    let mut lines: Vec<String> = words.collect();
     let hash = short(&proposed.manifest_hash);
+    let mut lines = vec![format!("Proposal {hash} for epoch {}", proposed.epoch)];
+    lines.extend(consequences(&proposed.consequences, out));
+    lines.extend(replaced(&proposed.replaced_keys, out));
     lines.push(if proposed.dry_run {
-        "Nothing is changed by this. Without --dry-run it is announced, and counts as your approval.".to_owned()
+        out.paragraph("Nothing is changed by this. Without --dry-run it is announced, and counts as your approval.", 0)
     } else {
-        let done = out.paint(Tone::Good, "proposed");
-        format!("{done}: the others approve it with: ssid membership approve {hash}")
+        let done = out.paint(Tone::Good, "Proposed");
+        let command = approve(&hash, &proposed.replaced_keys);
+        format!("{done}: the others approve it with: {command}")
     });
     lines.join("\n")
 }
@@ -126,4 +155,64 @@ pub(super) fn operated(what: &str, done: &Operated, out: Output) -> String {
         out.paint(Tone::Good, what),
         clean(&done.explanation)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use ssid_protocol::id::{Epoch, ManifestHash};
+
+    use super::*;
+    use crate::args::Color;
+
+    fn proposed(replaced_keys: Vec<ReplacedKeyView>) -> ProposedView {
+        ProposedView {
+            manifest_hash: ManifestHash([0x4b; 32]),
+            epoch: Epoch(4),
+            expires_at: "2026-12-13T00:00:00Z".into(),
+            replaced_keys,
+            dry_run: false,
+            consequences: vec!["+ Oslo (Eksempel AS) joins".into()],
+        }
+    }
+
+    fn lost_key() -> ReplacedKeyView {
+        ReplacedKeyView {
+            node_id: NodeId([0x3f; 32]),
+            former_node_id: NodeId([0x91; 32]),
+            node_name: "Rome".into(),
+            handed_over: false,
+        }
+    }
+
+    #[test]
+    fn a_lost_key_is_said_in_red_and_its_new_digits_are_not_in_the_command() {
+        let red = Output::new(false, false, Color::Always);
+        let text = said(&proposed(vec![lost_key()]), red);
+        assert!(text.contains("\u{1b}[31m"), "{text:?}");
+        assert!(
+            text.contains("did NOT") && text.contains("919191919191"),
+            "{text}"
+        );
+        assert!(
+            text.contains("approve 4b4b4b4b4b4b --confirm DIGITS"),
+            "{text}"
+        );
+        assert!(!text.contains("3f3f3f3f"), "{text}");
+        let text = said(&proposed(vec![]), red);
+        assert!(
+            !text.contains("--confirm") && !text.contains("\u{1b}[31m"),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn a_page_fits_its_line() {
+        let out = Output::of_width(80);
+        let mut long = proposed(vec![lost_key()]);
+        long.consequences = vec!["Then all of these have to be there, or nothing. ".repeat(9)];
+        let text = said(&long, out);
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 }

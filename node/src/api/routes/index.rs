@@ -204,6 +204,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         NONE,
         "the next epoch's manifest with nothing changed, to be edited and proposed",
     ),
+    get(
+        "/v1/membership/invite",
+        &["proposal"],
+        "what a newcomer joins with; with proposal the beginning of the hash of what admits it",
+    ),
     post(
         "/v1/membership/proposals",
         &["dry_run", "by"],
@@ -217,7 +222,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     post(
         "/v1/membership/proposals/{hash}/approve",
         NONE,
-        "the operator approves a proposal",
+        "the operator approves a proposal; {\"confirm\": [\"…\"]} says the first digits of keys that replace lost ones",
     ),
     post(
         "/v1/membership/proposals/{hash}/reject",
@@ -228,6 +233,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "/v1/epochs",
         NONE,
         "the epochs from genesis on, and what changed with each",
+    ),
+    get(
+        "/v1/epochs/{epoch}",
+        NONE,
+        "one epoch with its manifest, by its number",
     ),
     get(
         "/v1/epochs/export",

@@ -1,33 +1,31 @@
-//! `/v1/membership` and `/v1/epochs`: who counts, what is proposed, and what was before (SPEC §4).
+//! `/v1/membership`: who counts, what is proposed, and what operators say to it (SPEC §4).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod invite;
+mod proposals;
+
+pub(super) use invite::invite;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
 use serde::Deserialize;
 use serde_json::Value;
-use ssid_engine::{InstanceView, NoteKind, Operation};
-use ssid_protocol::chain::{Chain, ChainLine, Link};
-use ssid_protocol::handover::Handover;
-use ssid_protocol::id::{Choice, Epoch, NodeId, UnixMillis};
-use ssid_protocol::manifest::{Change, Manifest, Succession};
-use ssid_protocol::vote::Phase;
+use ssid_engine::{NoteKind, Operation};
+use ssid_protocol::id::UnixMillis;
+use ssid_protocol::manifest::{Change, Manifest};
 
+use self::proposals::{expires_at, find, outlook, proposals};
 use super::decide::Said;
+use super::epochs::{chain, value_of};
 use super::proposing::Posted;
 use crate::api::ApiState;
 use crate::api::caller::Caller;
 use crate::api::error::{Answer, Failure};
-use crate::api::lookup::beginning;
-use crate::api::names::{Named, resolve};
 use crate::clock;
-use crate::membership::consequences::consequences;
+use crate::membership::replaced_keys::{CONFIRMED_DIGITS, replaced_keys, unconfirmed};
 use crate::view::{
-    ChangeView, CloseView, EpochView, MembershipView, NamedNode, Operated, Page, ProposalView,
-    ProposedView, SuccessionView,
+    ChangeView, CloseView, MembershipView, NamedNode, Operated, Problem, ProposalView, ProposedView,
 };
 
 /// Who counts now, what is proposed, and how far a change is.
@@ -48,8 +46,9 @@ pub(super) async fn show(State(state): State<ApiState>) -> Answer<MembershipView
             })
             .collect(),
     });
+    let away = status.missing_voters.iter().copied().collect();
     let proposals = state
-        .read(move |state| proposals(state, voted.as_ref()))
+        .read(move |state| proposals(state, voted.as_ref(), &away))
         .await?;
     let voters = epoch.manifest().members.iter();
     let voters = voters
@@ -127,10 +126,21 @@ pub(super) async fn propose(
     chain
         .check_next(&manifest)
         .map_err(|error| refuse(&error))?;
+    let status = state.known.engine.current_status().await?;
+    let away = status.missing_voters.iter().copied().collect();
+    let (federation, in_force) = (chain.federation_id(), chain.latest().hash());
+    let signed: Vec<_> = handovers
+        .iter()
+        .filter(|handover| handover.verify(&federation, &in_force).is_ok())
+        .cloned()
+        .collect();
     let proposed = ProposedView {
         manifest_hash: manifest.hash(),
+        epoch: manifest.epoch,
+        expires_at: expires_at(&manifest),
+        replaced_keys: replaced_keys(&manifest, &signed),
         dry_run,
-        consequences: consequences(chain.latest(), &manifest),
+        consequences: outlook(chain.latest(), &manifest, &away),
     };
     if !dry_run {
         let reason = manifest.change.as_ref().map(|change| change.reason.clone());
@@ -144,6 +154,41 @@ pub(super) async fn propose(
     Ok(Json(proposed))
 }
 
+/// Who approves and why, and the new keys that were heard on another channel.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    reason: Option<String>,
+    by: Option<String>,
+    #[serde(default)]
+    confirm: Vec<String>,
+    /// Whether it is voted for although new voters have not said that they are ready.
+    #[serde(default)]
+    not_ready: bool,
+}
+
+impl Approval {
+    fn read(body: &[u8]) -> Result<Self, Failure> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        let wanted = "if there is a body it is {\"reason\": \"…\", \"by\": \"…\", \"confirm\": [\"…\"], \"not_ready\": true}";
+        serde_json::from_slice(body).map_err(|e| Failure::bad_request(format!("{wanted}: {e}")))
+    }
+}
+
+/// 409: a key takes the place of a lost one, and nobody said that it is its organisation's.
+fn not_confirmed(name: &str, manifest: &Manifest) -> Failure {
+    let detail = format!("it replaces the lost key of {name}, and the old key did not sign that");
+    let hash: String = manifest.hash().to_string().chars().take(12).collect();
+    let hint = format!(
+        "ask its organisation, on another channel, for the first {CONFIRMED_DIGITS} digits of its new key, and give \
+         them: ssid membership approve {hash} --confirm DIGITS"
+    );
+    let problem = Problem::new(409, "unconfirmed", "The new key is not confirmed", detail);
+    Failure::from(problem.hint(hint))
+}
+
 /// The operator approves a proposal.
 pub(super) async fn approve(
     State(state): State<ApiState>,
@@ -151,18 +196,21 @@ pub(super) async fn approve(
     caller: Caller,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Operated> {
-    let decider = Said::read(&body?)?.of(caller)?;
-    let (_, manifest) = find(&state, &hash).await?;
+    let Approval {
+        reason,
+        by,
+        confirm,
+        not_ready,
+    } = Approval::read(&body?)?;
+    let decider = Said { reason, by }.of(caller)?;
+    let (view, manifest) = find(&state, &hash).await?;
+    if let Some(key) = unconfirmed(&view.replaced_keys, &confirm) {
+        return Err(not_confirmed(&key.node_name, &manifest));
+    }
     let subject = state.known.epoch().change();
     let choice = manifest.epoch_event().choice();
-    let open = state.known.engine.instance(subject).await?;
-    // in round 0 it is endorsed; later, or once this node has voted, it is the standing choice
-    let has_voted = open.as_ref().is_some_and(|open| {
-        let mut votes = open.votes.iter();
-        open.round.0 > 0 || votes.any(|vote| vote.node == state.known.node_id)
-    });
-    let kind = if has_voted {
-        NoteKind::Stand
+    let kind = if not_ready {
+        NoteKind::Waive
     } else {
         NoteKind::Endorse
     };
@@ -189,168 +237,4 @@ pub(super) async fn reject(
         choice: manifest.epoch_event().choice(),
     };
     Ok(Json(state.known.engine.operate(operation, decider).await?))
-}
-
-/// The epochs from genesis on.
-pub(super) async fn epochs(State(state): State<ApiState>) -> Answer<Page<EpochView>> {
-    let chain = state.read(chain).await?;
-    let mut before: Option<&Manifest> = None;
-    let mut views = Vec::new();
-    for manifest in chain.manifests() {
-        let voters = manifest.voters().map_err(Failure::internal)?;
-        views.push(EpochView {
-            epoch: manifest.epoch,
-            manifest_hash: manifest.hash(),
-            created_at: manifest.created_at.clone(),
-            reason: manifest
-                .change
-                .as_ref()
-                .map(|change| change.reason.clone())
-                .unwrap_or_default(),
-            voters: voters.len() as u64,
-            quorum: voters.quorum(),
-            consequences: before
-                .map(|before| consequences(before, manifest))
-                .unwrap_or_default(),
-        });
-        before = Some(manifest);
-    }
-    Ok(Json(Page::whole(views)))
-}
-
-/// The chain file: what certificates of later epochs are verified with, offline.
-pub(super) async fn chain_file(
-    State(state): State<ApiState>,
-) -> Result<([(header::HeaderName, &'static str); 1], String), Failure> {
-    let links = state.read(links).await?;
-    let lines = links
-        .into_iter()
-        .map(|link| ChainLine::Link(Box::new(link)).to_text());
-    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
-    Ok((kind, lines.collect()))
-}
-
-fn value_of(manifest: &Manifest) -> Result<Value, Failure> {
-    let text = manifest.to_json().to_jcs();
-    serde_json::from_str(&text).map_err(Failure::internal)
-}
-
-fn links(state: &ApiState) -> Result<Vec<Link>, Failure> {
-    let mut links = Vec::new();
-    for row in state.known.store.epochs(Epoch::ZERO.next()) {
-        let (_, row) = row?;
-        let manifest = Manifest::parse(row.manifest.as_bytes()).map_err(Failure::internal)?;
-        if let Some(certificate) = row.certificate {
-            links.push(Link {
-                manifest,
-                certificate,
-            });
-        }
-    }
-    Ok(links)
-}
-
-/// The manifests from genesis on, proven again.
-fn chain(state: &ApiState) -> Result<Chain, Failure> {
-    let epochs = state.known.epochs.borrow().clone();
-    let genesis = epochs.get(Epoch::ZERO).unwrap_or_else(|| epochs.current());
-    let mut chain = Chain::of_validated(genesis.manifest().clone());
-    for link in links(state)? {
-        chain.extend(link).map_err(Failure::internal)?;
-    }
-    Ok(chain)
-}
-
-async fn find(state: &ApiState, hash: &str) -> Result<(ProposalView, Manifest), Failure> {
-    let hash = beginning("manifest hash", hash)?;
-    let change = state.known.epoch().change();
-    let voted = state.known.engine.instance(change).await?;
-    let found = move |state: &ApiState| {
-        let all = proposals(state, voted.as_ref())?.into_iter();
-        let named = all.map(|(view, manifest)| Named {
-            id: view.manifest_hash.to_string(),
-            name: String::new(),
-            item: (view, manifest),
-        });
-        resolve("proposal", &hash, named.collect())
-    };
-    state.read(found).await
-}
-
-/// What is proposed, with how it is voted on.
-fn proposals(
-    state: &ApiState,
-    voted: Option<&InstanceView>,
-) -> Result<Vec<(ProposalView, Manifest)>, Failure> {
-    let epoch = state.known.epoch();
-    let mut all = Vec::new();
-    for row in state.known.store.proposals() {
-        let (hash, row) = row?;
-        let Ok(manifest) = Manifest::parse(row.manifest.as_bytes()) else {
-            continue;
-        };
-        if manifest.epoch != epoch.number().next() {
-            continue;
-        }
-        let choice = manifest.epoch_event().choice();
-        let ballots = voted.map(ballots).unwrap_or_default();
-        let said = |wanted: &dyn Fn(Option<Choice>) -> bool| {
-            let votes = ballots.iter().filter(|(_, ballot)| wanted(**ballot));
-            votes.map(|(node, _)| *node).collect::<Vec<_>>()
-        };
-        let voters = epoch.voters().iter().map(|(_, voter)| voter.key.id());
-        let view = ProposalView {
-            manifest_hash: hash,
-            epoch: manifest.epoch,
-            created_at: manifest.created_at.clone(),
-            reason: manifest
-                .change
-                .as_ref()
-                .map(|change| change.reason.clone())
-                .unwrap_or_default(),
-            consequences: consequences(epoch.manifest(), &manifest),
-            successions: successions(&manifest, &row.handovers),
-            approved_by: said(&|ballot| ballot == Some(choice)),
-            refused_by: said(&|ballot| ballot != Some(choice)),
-            waits_for: voters.filter(|node| !ballots.contains_key(node)).collect(),
-            approved_here: voted.is_some_and(|open| open.standing == Some(choice)),
-            manifest: None,
-        };
-        all.push((view, manifest));
-    }
-    Ok(all)
-}
-
-/// Which keys a proposal replaces, and whether each said so itself. The hand-overs were proven before
-/// they were kept.
-fn successions(manifest: &Manifest, handovers: &[String]) -> Vec<SuccessionView> {
-    let handovers = handovers.iter();
-    let signed = handovers.filter_map(|text| Handover::parse(text.as_bytes()).ok());
-    let signed: BTreeSet<_> = signed.map(|handover| handover.former).collect();
-    let change = manifest.change.iter();
-    let named = change.flat_map(|change| &change.succeeds);
-    let view = |one: &Succession| SuccessionView {
-        node_id: one.member,
-        node_name: manifest
-            .member(&one.member)
-            .map(|member| member.node_name.clone())
-            .unwrap_or_default(),
-        former_id: one.former,
-        handed_over: signed.contains(&one.former),
-    };
-    named.map(view).collect()
-}
-
-/// What each voter prevoted last.
-fn ballots(open: &InstanceView) -> BTreeMap<NodeId, Option<Choice>> {
-    let mut prevotes: Vec<_> = open
-        .votes
-        .iter()
-        .filter(|vote| vote.phase == Phase::Prevote)
-        .collect();
-    prevotes.sort_by_key(|vote| vote.round);
-    prevotes
-        .into_iter()
-        .map(|vote| (vote.node, vote.choice))
-        .collect()
 }

@@ -1,0 +1,133 @@
+//! Proposed manifests, found and shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ssid_engine::InstanceView;
+use ssid_engine::settings::PROPOSAL_AGE;
+use ssid_protocol::event::Instant;
+use ssid_protocol::handover::Handover;
+use ssid_protocol::id::{Choice, NodeId, UnixMillis};
+use ssid_protocol::manifest::Manifest;
+use ssid_protocol::vote::Phase;
+
+use crate::api::ApiState;
+use crate::api::error::Failure;
+use crate::api::lookup::beginning;
+use crate::api::names::{Named, resolve};
+use crate::membership::consequences::{consequences, share};
+use crate::membership::presence::who_is_away;
+use crate::membership::replaced_keys::replaced_keys;
+use crate::view::ProposalView;
+
+/// When a proposal can be approved no more (SPEC §4, *Approving*).
+pub(super) fn expires_at(manifest: &Manifest) -> String {
+    let event = manifest.epoch_event();
+    let millis = event.instant().map_or(0, Instant::unix_millis);
+    let created = UnixMillis(u64::try_from(millis).unwrap_or(0));
+    created.after(PROPOSAL_AGE).iso()
+}
+
+/// What a proposal changes and what follows, with what only this moment says: who is away, and what
+/// is needed until it is in force.
+pub(super) fn outlook(
+    today: &Manifest,
+    proposed: &Manifest,
+    away: &BTreeSet<NodeId>,
+) -> Vec<String> {
+    let mut lines = consequences(today, proposed);
+    lines.extend(who_is_away(today, proposed, away));
+    if let Ok(voters) = today.voters() {
+        let who = share(today, &voters);
+        let until = expires_at(proposed);
+        let day = until.split('T').next().unwrap_or_default();
+        lines.push(format!(
+            "To be in force {who} have to approve it; it expires on {day}."
+        ));
+    }
+    lines
+}
+
+/// The proposal whose hash begins so.
+pub(super) async fn find(
+    state: &ApiState,
+    hash: &str,
+) -> Result<(ProposalView, Manifest), Failure> {
+    let hash = beginning("manifest hash", hash)?;
+    let change = state.known.epoch().change();
+    let voted = state.known.engine.instance(change).await?;
+    let status = state.known.engine.current_status().await?;
+    let away: BTreeSet<NodeId> = status.missing_voters.iter().copied().collect();
+    let found = move |state: &ApiState| {
+        let all = proposals(state, voted.as_ref(), &away)?.into_iter();
+        let named = all.map(|(view, manifest)| Named {
+            id: view.manifest_hash.to_string(),
+            name: String::new(),
+            item: (view, manifest),
+        });
+        resolve("proposal", &hash, named.collect())
+    };
+    state.read(found).await
+}
+
+/// What is proposed, with how it is voted on; `away` are voters that are not connected.
+pub(super) fn proposals(
+    state: &ApiState,
+    voted: Option<&InstanceView>,
+    away: &BTreeSet<NodeId>,
+) -> Result<Vec<(ProposalView, Manifest)>, Failure> {
+    let epoch = state.known.epoch();
+    let mut all = Vec::new();
+    for row in state.known.store.proposals() {
+        let (hash, row) = row?;
+        let Ok(manifest) = Manifest::parse(row.manifest.as_bytes()) else {
+            continue;
+        };
+        if manifest.epoch != epoch.number().next() {
+            continue;
+        }
+        let handovers = row.handovers.iter();
+        let handovers = handovers.filter_map(|text| Handover::parse(text.as_bytes()).ok());
+        let handovers: Vec<_> = handovers.collect();
+        let choice = manifest.epoch_event().choice();
+        let ballots = voted.map(ballots).unwrap_or_default();
+        let said = |wanted: &dyn Fn(Option<Choice>) -> bool| {
+            let votes = ballots.iter().filter(|(_, ballot)| wanted(**ballot));
+            votes.map(|(node, _)| *node).collect::<Vec<_>>()
+        };
+        let voters = epoch.voters().iter().map(|(_, voter)| voter.key.id());
+        let view = ProposalView {
+            manifest_hash: hash,
+            epoch: manifest.epoch,
+            created_at: manifest.created_at.clone(),
+            reason: manifest
+                .change
+                .as_ref()
+                .map(|change| change.reason.clone())
+                .unwrap_or_default(),
+            consequences: outlook(epoch.manifest(), &manifest, away),
+            expires_at: expires_at(&manifest),
+            replaced_keys: replaced_keys(&manifest, &handovers),
+            approved_by: said(&|ballot| ballot == Some(choice)),
+            refused_by: said(&|ballot| ballot != Some(choice)),
+            waits_for: voters.filter(|node| !ballots.contains_key(node)).collect(),
+            approved_here: voted.is_some_and(|open| open.standing == Some(choice)),
+            manifest: None,
+        };
+        all.push((view, manifest));
+    }
+    Ok(all)
+}
+
+/// What each voter prevoted last.
+fn ballots(open: &InstanceView) -> BTreeMap<NodeId, Option<Choice>> {
+    let mut prevotes: Vec<_> = open
+        .votes
+        .iter()
+        .filter(|vote| vote.phase == Phase::Prevote)
+        .collect();
+    prevotes.sort_by_key(|vote| vote.round);
+    prevotes
+        .into_iter()
+        .map(|vote| (vote.node, vote.choice))
+        .collect()
+}
