@@ -133,7 +133,7 @@ fn run(command: Command, context: &Context, interface: fn() -> clap::Command) ->
         Command::Init(args) => init::run(&args, context),
         Command::Card(args) => card::run(&args, context),
         Command::Key(command) => asking(key::run(command, context)),
-        Command::Federation(command) => federation::run(command, context),
+        Command::Federation(command) => asking(federation::run(command, context)),
         Command::Certificate(command) => certificate::run(command, context),
         Command::Config(command) => config::run(&command, context),
         Command::ImportLegacy(args) => import_legacy::run(&args, context),

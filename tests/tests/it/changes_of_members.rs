@@ -1,6 +1,7 @@
 //! Members change while the federation runs: a fifth joins and votes, one is suspended, and every
 //! certificate before and after verifies offline with the genesis file and the chain of epochs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -82,6 +83,11 @@ fn a_fifth_joins_and_one_is_suspended_and_certificates_of_every_epoch_verify_off
         2,
         &[&add[..], &["--reason", "oslo joins"]].concat(),
     );
+    // what it would join with before that
+    let invite = fs::read_to_string(cluster.node(0).file("oslo.invite.json")).unwrap();
+    let invite: Value = serde_json::from_str(&invite).unwrap();
+    let proposed = invite["proposal"].as_array().unwrap().len();
+    assert_eq!((&invite["epoch"], proposed), (&0.into(), 1));
     let chain = file(&cluster, "epochs.jsonl");
     let path = chain.to_str().unwrap();
     let export = ["epochs", "export", "-o", path];
@@ -133,4 +139,83 @@ fn a_fifth_joins_and_one_is_suspended_and_certificates_of_every_epoch_verify_off
         .map(|epoch| epoch["reason"].as_str().unwrap())
         .collect();
     assert_eq!(reasons, ["", "oslo joins", "node-3 is rebuilt"]);
+}
+
+/// What a voter of a federation of four, whose node 3 lost its key, sees of the change that replaces
+/// it, in words.
+fn check_words_of_a_lost_key(first: &Node, replace: &[&str]) {
+    let dry = first
+        .ssid(&[replace, &["--dry-run"]].concat())
+        .well()
+        .stdout;
+    for words in [
+        "did NOT",
+        "again counts as a voter from the first moment",
+        "all of node-0, node-1, node-2 have to be there",
+        "To undo this, 3 of 4 voters have to approve",
+        "Nothing is changed by this",
+    ] {
+        let text = dry.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn a_lost_key_is_replaced_once_its_organisation_has_said_the_new_one() {
+    let mut cluster = Cluster::start(4);
+    let old = cluster.node(3).org.node_id();
+    cluster.node_mut(3).kill();
+    let again = Organisation::init(cluster.dir(), "again");
+    let (key, card) = (again.node_id(), again.data.join("card.json"));
+    let card = card.to_str().unwrap();
+    let replace = ["membership", "propose", "replace", "node-3", card, "--lost"];
+    let replace = [&replace[..], &["--reason", "its disk burnt"]].concat();
+    let first = cluster.node(0);
+    check_words_of_a_lost_key(first, &replace);
+    let proposed = first.ssid_json(&replace);
+    let hash = &proposed["manifest_hash"].as_str().unwrap()[..12];
+    for node in &cluster.nodes()[1..=2] {
+        eventually("the proposal reaches the others", SOON, || {
+            let known = membership(node)["proposals"][0]["lost_keys"][0]["node_id"].clone();
+            if known == key { Ok(()) } else { Err(known) }
+        });
+        let waits = node.ssid_json(&["todo"]);
+        assert!(
+            waits
+                .to_string()
+                .contains(&format!("approve {hash} --confirm DIGITS")),
+            "{waits}"
+        );
+        let approve = ["membership", "approve", hash];
+        let says = ["the old key did not sign", "--confirm DIGITS"];
+        let _ = node.ssid(&approve).exits(1).says(&says);
+        let wrong = [&approve[..], &["--confirm", &old[..8]]].concat();
+        let _ = node.ssid(&wrong).exits(1).says(&says);
+        let right = [&approve[..], &["--confirm", &key[..8]]].concat();
+        let _ = node.ssid(&right).well();
+    }
+    for node in cluster.running() {
+        eventually("the change is in force", SOON, || {
+            let view = membership(node);
+            if view["epoch"] == 1 && view["change"].is_null() {
+                Ok(())
+            } else {
+                Err((view, node.log_tail()))
+            }
+        });
+    }
+    let shown = cluster.node(1).ssid_json(&["federation", "show"]);
+    assert_eq!(
+        (&shown["epoch"], &shown["members"][3]["node_id"]),
+        (&1.into(), &key.into())
+    );
+    let epoch = cluster.node(2).ssid(&["epochs", "show", "1"]).well().stdout;
+    for words in [
+        "its disk burnt",
+        "takes the place of",
+        "Decided by the votes of",
+    ] {
+        assert!(epoch.contains(words), "{words}: {epoch}");
+    }
+    let _ = certify(cluster.node(1), "v1");
 }
