@@ -4,6 +4,7 @@
 //! all of it inside a running node. Nothing here can slow certification down: it listens to the
 //! engine's events on a bounded channel and writes through it in batches.
 
+pub mod changes;
 pub mod channels;
 pub mod chart;
 pub mod checks;

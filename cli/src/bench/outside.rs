@@ -319,6 +319,8 @@ fn telemetry(settings: &mut Settings, file: &Path, silent: &str, refusing: u16) 
         node_added: true,
         node_removed: true,
         trust_score_low: true,
+        membership_proposed: true,
+        epoch_changed: true,
         review_waiting: true,
         node_down: true,
         quorum_lost: true,

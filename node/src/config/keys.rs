@@ -83,6 +83,8 @@ pub(super) const KEYS: &[(&str, Rule)] = &[
     ("notifications.events.node_added", Rule::Flag),
     ("notifications.events.node_removed", Rule::Flag),
     ("notifications.events.trust_score_low", Rule::Flag),
+    ("notifications.events.membership_proposed", Rule::Flag),
+    ("notifications.events.epoch_changed", Rule::Flag),
     ("notifications.events.review_waiting", Rule::Flag),
     ("notifications.events.node_down", Rule::Flag),
     ("notifications.events.quorum_lost", Rule::Flag),

@@ -201,6 +201,10 @@ section!(
         node_removed: bool = true,
         /// A member whose trust fell below the threshold.
         trust_score_low: bool = true,
+        /// A change of members that waits for this node's operator, and when none does any more.
+        membership_proposed: bool = true,
+        /// Another epoch that is in force: who joined, left, was suspended or has another key.
+        epoch_changed: bool = true,
         /// An event that waits for this node's operator, and when none does any more.
         review_waiting: bool = true,
         /// A voter that has not been connected, or signed no votes, for a minute, and when it does

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use ssid_engine::{EngineStatus, InstanceView};
+use ssid_protocol::event::FEDERATION_EPOCH;
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
-
-use ssid_engine::EngineStatus;
 
 /// Something that holds or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Condition {
     Mute(NodeId),
     /// This subject waits for this node's operator.
     Review(SubjectId),
+    /// A change of members does: the end of the epoch that this subject stands for.
+    Change(SubjectId),
 }
 
 impl Condition {
@@ -36,7 +38,7 @@ impl Condition {
     const fn told_after(self) -> Duration {
         match self {
             Self::ReadOnly | Self::Abstaining => Duration::ZERO,
-            Self::Review(_) | Self::NoRegistry => Duration::from_secs(10),
+            Self::Review(_) | Self::Change(_) | Self::NoRegistry => Duration::from_secs(10),
             Self::NoQuorum => Duration::from_secs(30),
             Self::Away(_) | Self::Mute(_) => Duration::from_mins(1),
         }
@@ -45,12 +47,24 @@ impl Condition {
     /// How long it has to be over before that is told.
     const fn over_after(self) -> Duration {
         match self {
-            Self::ReadOnly | Self::Abstaining | Self::NoRegistry | Self::Review(_) => {
-                Duration::ZERO
-            }
+            Self::ReadOnly
+            | Self::Abstaining
+            | Self::NoRegistry
+            | Self::Review(_)
+            | Self::Change(_) => Duration::ZERO,
             Self::NoQuorum => Duration::from_secs(10),
             Self::Away(_) | Self::Mute(_) => Duration::from_secs(30),
         }
+    }
+}
+
+/// What a subject that waits for this node's operator is: an event, or a change of members.
+pub fn waiting(view: &InstanceView) -> Condition {
+    let subject = view.subject.as_ref();
+    if subject.is_some_and(|subject| subject.event == FEDERATION_EPOCH) {
+        Condition::Change(view.subject_id)
+    } else {
+        Condition::Review(view.subject_id)
     }
 }
 

@@ -20,6 +20,8 @@ pub fn is_wanted(wanted: &Notifications, topic: Topic) -> bool {
             Topic::NodeAdded => events.node_added,
             Topic::NodeRemoved => events.node_removed,
             Topic::TrustScoreLow => events.trust_score_low,
+            Topic::MembershipProposed => events.membership_proposed,
+            Topic::EpochChanged => events.epoch_changed,
             Topic::ReviewWaiting => events.review_waiting,
             Topic::NodeDown => events.node_down,
             Topic::QuorumLost => events.quorum_lost,
@@ -44,6 +46,8 @@ pub fn is_of_federation(topic: Topic) -> bool {
             | Topic::Equivocation
             | Topic::Divergence
             | Topic::HistoryRewritten
+            | Topic::MembershipProposed
+            | Topic::EpochChanged
             | Topic::ReviewWaiting
             | Topic::NodeDown
             | Topic::QuorumLost
@@ -120,7 +124,7 @@ pub fn message(event: &NodeEvent, names: &Names, now: UnixMillis) -> Option<Mess
         .line("Commits or lines that were read are gone; what was accepted stays.")
         .fact("Read Last", was)
         .fact("There Now", is),
-        // conditions are told by `turns`, when they have held for a while
+        // conditions are told by `turns`, when they have held for a while, epochs by `changes`
         NodeEvent::Opened { .. }
         | NodeEvent::Decided { .. }
         | NodeEvent::Connected { .. }
@@ -349,6 +353,8 @@ mod tests {
             node_added: true,
             node_removed: true,
             trust_score_low: true,
+            membership_proposed: true,
+            epoch_changed: true,
             review_waiting: true,
             node_down: true,
             quorum_lost: true,
@@ -362,7 +368,7 @@ mod tests {
             events: all,
             ..Notifications::default()
         };
-        let flips: [(Topic, Flip); 12] = [
+        let flips: [(Topic, Flip); 14] = [
             (Topic::SyncCompleted, |e| e.sync_completed = false),
             (Topic::SyncFailed, |e| e.sync_failed = false),
             (Topic::ConsensusAchieved, |e| e.consensus_achieved = false),
@@ -370,6 +376,8 @@ mod tests {
             (Topic::NodeAdded, |e| e.node_added = false),
             (Topic::NodeRemoved, |e| e.node_removed = false),
             (Topic::TrustScoreLow, |e| e.trust_score_low = false),
+            (Topic::MembershipProposed, |e| e.membership_proposed = false),
+            (Topic::EpochChanged, |e| e.epoch_changed = false),
             (Topic::ReviewWaiting, |e| e.review_waiting = false),
             (Topic::NodeDown, |e| e.node_down = false),
             (Topic::QuorumLost, |e| e.quorum_lost = false),

@@ -86,6 +86,10 @@ pub enum Topic {
     Divergence,
     /// A member's Git branch was rewritten.
     HistoryRewritten,
+    /// A change of members waits for this node's operator, or none does any more.
+    MembershipProposed,
+    /// Members changed: another epoch is in force.
+    EpochChanged,
     /// Events wait for this node's operator, or none does any more.
     ReviewWaiting,
     /// A voter is away, or back.
@@ -120,6 +124,8 @@ impl Topic {
             Self::Equivocation => "equivocation",
             Self::Divergence => "divergence",
             Self::HistoryRewritten => "history_rewritten",
+            Self::MembershipProposed => "membership_proposed",
+            Self::EpochChanged => "epoch_changed",
             Self::ReviewWaiting => "review_waiting",
             Self::NodeDown => "node_down",
             Self::QuorumLost => "quorum_lost",

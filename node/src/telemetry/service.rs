@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ssid_protocol::id::{NodeId, UnixMillis};
+use ssid_protocol::id::{Epoch, NodeId, UnixMillis};
 use ssid_storage::PathContext as _;
 
 use super::channels::{Attempt, Senders};
@@ -85,6 +85,16 @@ impl TelemetryService {
     /// Remembers which those are, with what is [told](Self::tell) next.
     pub fn set_conditions(&mut self, told: Vec<(Condition, UnixMillis)>) {
         self.state.conditions = told;
+    }
+
+    /// The epoch that was told last; `None` if none ever was.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.state.last_epoch
+    }
+
+    /// Remembers which that is, with what is [told](Self::tell) next.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.state.last_epoch = Some(epoch);
     }
 
     /// For a command without a node: what waits is kept in a file beside the state.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use ssid_protocol::id::{EventHash, NodeId, UnixMillis};
+use ssid_protocol::id::{Epoch, EventHash, NodeId, UnixMillis};
 use ssid_storage::{PathContext as _, PathError};
 
 use super::conditions::Condition;
@@ -38,6 +38,8 @@ pub struct State {
     pub last_event: Option<EventHash>,
     /// The members that were known, and what they were called.
     pub members: Option<BTreeMap<NodeId, String>>,
+    /// The epoch that was told last.
+    pub last_epoch: Option<Epoch>,
     /// How many changes have been found: numbers their causes.
     pub changes: u64,
     /// Causes told lately, oldest first.

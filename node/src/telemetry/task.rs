@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ssid_engine::{NodeEvent, Syncs};
 use ssid_protocol::epoch::Epochs;
-use ssid_protocol::id::{Epoch, NodeId};
+use ssid_protocol::id::{Epoch, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_storage::{Store, SubjectState};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::gathered::Gathered;
 use self::reviews::Reviews;
-use super::conditions::{Condition, Conditions, Turns, holding};
+use super::changes;
+use super::conditions::{Conditions, Turns, holding, waiting};
 use super::happenings;
 use super::message::{Message, Names, Severity, Source, Topic};
 use super::service::TelemetryService;
@@ -132,6 +133,10 @@ struct Follower<'a> {
     gathered: Gathered,
     conditions: Conditions,
     reviews: Reviews,
+    /// The epoch whose beginning is decided, and since when.
+    decided: Option<(Epoch, Instant)>,
+    /// How long nothing was decided here before the latest epoch, if that was seen.
+    paused: BTreeMap<Epoch, Duration>,
 }
 
 impl<'a> Follower<'a> {
@@ -146,6 +151,8 @@ impl<'a> Follower<'a> {
             syncs: context.engine.status().borrow().syncs,
             gathered: Gathered::new(),
             reviews: Reviews::default(),
+            decided: None,
+            paused: BTreeMap::new(),
         };
         follower.name_members();
         follower
@@ -208,6 +215,7 @@ impl<'a> Follower<'a> {
     }
 
     fn gather(&mut self, event: &NodeEvent) {
+        self.time(event, Instant::now());
         let is_certified = matches!(event, NodeEvent::Certified { .. });
         // more than wait singly become a digest anyway, in which these count
         if is_certified
@@ -228,22 +236,71 @@ impl<'a> Follower<'a> {
         let engine = &self.context.engine;
         self.reviews.list(engine, status.awaiting_review).await;
         let mut holding = holding(&status, &self.context.node);
-        holding.extend(self.reviews.waiting.keys().copied().map(Condition::Review));
+        holding.extend(self.reviews.waiting.values().map(waiting));
         let now = clock::now();
+        self.tell_epochs(now);
         let turns = self.conditions.look(&holding, at, now);
         if turns == Turns::default() {
             return;
         }
         self.service.set_conditions(self.conditions.told());
+        let today = self.context.epochs.borrow().current().clone();
+        let proposals = changes::proposed(
+            &self.context.store,
+            today.manifest(),
+            self.context.anonymize,
+        );
         let known = Known {
             status: &status,
             reviews: &self.reviews.waiting,
+            proposals: &proposals,
             names: &self.names,
             now,
         };
         turns::messages(&turns, known)
             .into_iter()
             .for_each(|message| self.add(message));
+    }
+
+    /// Each epoch that is in force or was, and is not told yet. The first that is known is none: who
+    /// begins to be told is not told what was.
+    fn tell_epochs(&mut self, now: UnixMillis) {
+        let epochs = self.context.epochs.borrow().clone();
+        let current = epochs.current().number();
+        let told = self.service.epoch().unwrap_or(current);
+        if self.service.epoch() == Some(current) {
+            return;
+        }
+        self.service.set_epoch(current);
+        let mut epoch = told;
+        while epoch < current {
+            let before = epochs.get(epoch);
+            epoch = epoch.next();
+            let (Some(before), Some(after)) = (before, epochs.get(epoch)) else {
+                continue; // not known here: a later one says who counts
+            };
+            let paused = self.paused.get(&epoch).copied();
+            let anonymize = self.context.anonymize;
+            let (before, after) = (before.manifest(), after.manifest());
+            self.add(changes::in_force(before, after, paused, anonymize, now));
+        }
+        self.name_members();
+    }
+
+    /// Notes how long nothing was decided here between two epochs.
+    fn time(&mut self, event: &NodeEvent, at: Instant) {
+        match event {
+            NodeEvent::EpochDecided { epoch, .. } => self.decided = Some((*epoch, at)),
+            NodeEvent::EpochEntered { epoch, .. } => {
+                let decided = self.decided.take().filter(|(decided, _)| decided == epoch);
+                // of one change: earlier ones are told by now
+                self.paused = decided
+                    .map(|(epoch, since)| (epoch, at.saturating_duration_since(since)))
+                    .into_iter()
+                    .collect();
+            }
+            _ => {}
+        }
     }
 
     fn missed(&mut self, count: u64) {

@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use ssid_engine::{EngineStatus, InstanceView};
 use ssid_protocol::id::{NodeId, SubjectId, UnixMillis};
 
-use super::conditions::{Condition, Turns};
+use super::changes::Proposed;
+use super::conditions::{Condition, Turns, waiting};
 use super::message::{Message, Names, Severity, Topic};
 
 /// Members or subjects named in one message.
@@ -19,6 +20,8 @@ pub struct Known<'a> {
     pub status: &'a EngineStatus,
     /// Subjects that wait for this node's operator.
     pub reviews: &'a BTreeMap<SubjectId, InstanceView>,
+    /// Changes of members that are proposed.
+    pub proposals: &'a [Proposed],
     /// What members are called.
     pub names: &'a Names,
     /// The time of the turn, by the wall clock.
@@ -38,6 +41,7 @@ pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
             Topic::NodeStopped,
             Topic::QuorumLost,
             Topic::NodeDown,
+            Topic::MembershipProposed,
             Topic::ReviewWaiting,
         ] {
             let mut these: Vec<_> = list
@@ -49,7 +53,8 @@ pub fn messages(turns: &Turns, known: Known<'_>) -> Vec<Message> {
                 !(is_over && matches!(condition, Condition::Mute(node) if !is_able(node)))
             });
             // of reviews that are done one after the other, the last is told
-            let is_told = topic != Topic::ReviewWaiting || !is_over || known.reviews.is_empty();
+            let still = known.reviews.values().map(waiting);
+            let is_told = !is_over || !still.map(topic_of).any(|waits| waits == topic);
             if let (Some((first, since)), true) = (these.first(), is_told) {
                 let conditions: Vec<_> = these.iter().map(|(condition, _)| *condition).collect();
                 // by the time that it began: the same condition another day is another message
@@ -76,6 +81,7 @@ fn topic_of(condition: Condition) -> Topic {
         Condition::NoQuorum => Topic::QuorumLost,
         Condition::Away(_) | Condition::Mute(_) => Topic::NodeDown,
         Condition::Review(_) => Topic::ReviewWaiting,
+        Condition::Change(_) => Topic::MembershipProposed,
     }
 }
 
@@ -136,6 +142,7 @@ fn begun(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
             message.line("Whether the others can decide says: ssid quorum")
         }
         Condition::Review(_) => review(all, known),
+        Condition::Change(_) => proposal(known),
     }
 }
 
@@ -154,8 +161,34 @@ fn over(first: Condition, all: &[Condition], known: Known<'_>) -> Message {
             ),
         },
         Condition::Review(_) => "No event waits for review any more".to_owned(),
+        Condition::Change(_) => "No change of members waits for you any more".to_owned(),
     };
     Message::new(topic_of(first), Severity::Info, "", &title, known.now)
+}
+
+/// A change of members that waits for this node's operator: what it changes, and what to do.
+fn proposal(known: Known<'_>) -> Message {
+    let title = "A change of members is proposed and waits for you";
+    let mut message = Message::new(
+        Topic::MembershipProposed,
+        Severity::Warning,
+        "",
+        title,
+        known.now,
+    );
+    for proposed in known.proposals.iter().take(NAMED) {
+        let Proposed { hash, lines, .. } = proposed;
+        let confirm = if proposed.has_lost_keys {
+            " --confirm DIGITS"
+        } else {
+            ""
+        };
+        message = message.line(&format!("{hash}: {}.", lines.join("; "))).line(&format!(
+            "See what follows with: ssid membership show {hash}. Answer with: ssid membership approve {hash}{confirm}, \
+             or: ssid membership reject {hash}"
+        ));
+    }
+    message.line("Nothing changes until a quorum's operators have approved the same.")
 }
 
 /// What waits for this node's operator: until when, what happens otherwise, and what to do.

@@ -4,10 +4,13 @@
 use std::sync::{Arc, Mutex};
 
 use ssid_engine::{EngineStatus, InstanceView, Review, ReviewReason};
-use ssid_protocol::id::{LogId, Round, UnixMillis};
+use ssid_protocol::epoch::EpochContext;
+use ssid_protocol::event::Event;
+use ssid_protocol::id::{LogId, Round};
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::member::Status;
 use ssid_protocol::testing;
-use ssid_storage::Owner;
+use ssid_storage::{Changes, Owner, Writer};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
 
@@ -25,6 +28,8 @@ struct Stage {
     manifest: Manifest,
     status: watch::Sender<Arc<EngineStatus>>,
     waiting: Arc<Mutex<Vec<InstanceView>>>,
+    epochs: watch::Sender<Arc<Epochs>>,
+    writer: Writer,
     context: Context,
     begun: Instant,
 }
@@ -34,7 +39,7 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let (manifest, federation, _, keys) = testing::federation(4);
         let node = keys[0].node_id();
-        let (store, _) =
+        let (store, writer) =
             Store::open(directory.path(), Owner { federation, node }, LogId([1; 32])).unwrap();
         let mut all_here = crate::api::tests::status(&store);
         all_here
@@ -61,11 +66,13 @@ impl Stage {
             events: broadcast::Sender::new(1),
             status: told,
         };
+        let genesis = EpochContext::genesis(manifest.clone()).unwrap();
+        let (epochs, in_force) = watch::channel(Arc::new(Epochs::new(genesis)));
         let shutdown = CancellationToken::new();
         let context = Context {
             engine,
             store,
-            epochs: crate::engine::testing::epochs(manifest.clone()),
+            epochs: in_force,
             anonymize: false,
             node,
             shutdown,
@@ -75,6 +82,8 @@ impl Stage {
             manifest,
             status,
             waiting,
+            epochs,
+            writer,
             context,
             begun: Instant::now(),
         }
@@ -108,11 +117,36 @@ impl Stage {
     }
 
     fn wait_for_review(&self, versions: &[&str]) {
+        let events = versions.iter();
+        let events = events.map(|version| testing::event("policy_update", version));
+        self.wait_for(events.collect());
+    }
+
+    /// The manifest of the next epoch is proposed and waits.
+    fn propose(&mut self, next: &Manifest) {
+        let text = next.to_json().to_jcs();
+        let changes = Changes {
+            proposals: vec![(next.hash(), Some(text))],
+            ..Changes::default()
+        };
+        self.writer.write(changes).unwrap();
+        self.wait_for(vec![next.epoch_event()]);
+    }
+
+    /// The epoch of a manifest is in force.
+    fn enter(&self, next: Manifest) {
+        let mut epochs = self.epochs.borrow().as_ref().clone();
+        let number = next.epoch;
+        let context = epochs.current().successor(next).unwrap();
+        epochs.add(context);
+        epochs.enter(number);
+        self.epochs.send_replace(Arc::new(epochs));
+    }
+
+    fn wait_for(&self, events: Vec<Event>) {
         let (manifest, federation) = (&self.manifest, self.manifest.federation_id());
-        let views = versions.iter().map(|version| {
-            let subject = manifest
-                .event_policies
-                .subject_of(&testing::event("policy_update", version));
+        let views = events.into_iter().map(|event| {
+            let subject = manifest.event_policies.subject_of(&event);
             let (reason, explanation) = (
                 ReviewReason::Operator,
                 "its policy asks a person".to_owned(),
@@ -340,6 +374,67 @@ async fn what_waits_for_review_is_told_with_its_time_and_the_commands_and_when_n
 }
 
 #[tokio::test]
+async fn a_change_of_members_is_told_while_it_waits_and_once_when_it_is_in_force() {
+    let mut stage = Stage::new();
+    let mut next = testing::successor(&stage.manifest);
+    next.members[3].status = Status::Suspended;
+    stage.propose(&next);
+    let mut follower = stage.follower(NotifiedEvents::default());
+    assert!(stage.told(&mut follower, 0..=9).await.is_empty());
+    let told = stage.told(&mut follower, 10..=100).await;
+    assert_eq!(
+        titles(&told),
+        ["A change of members is proposed and waits for you"]
+    );
+    let hash = &next.hash().to_string()[..12];
+    let text = told[0].text();
+    for part in [
+        "Node-3 is suspended",
+        &format!("ssid membership approve {hash}"),
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    stage.wait_for(vec![]);
+    assert_eq!(
+        titles(&stage.told(&mut follower, 101..=110).await),
+        ["No change of members waits for you any more"]
+    );
+    // decided and, 2 s later, in force
+    let decided = NodeEvent::EpochDecided {
+        epoch: next.epoch,
+        manifest: next.hash(),
+    };
+    let entered = NodeEvent::EpochEntered {
+        epoch: next.epoch,
+        manifest: next.hash(),
+    };
+    follower.time(&decided, stage.begun);
+    follower.time(&entered, stage.begun + Duration::from_secs(2));
+    stage.enter(next);
+    let told = stage.told(&mut follower, 111..=200).await;
+    assert_eq!(titles(&told), ["Epoch 1: the members changed"]);
+    assert!(told[0].text().contains("2.0 s"), "{}", told[0].text());
+}
+
+#[tokio::test]
+async fn what_was_in_force_before_a_restart_is_not_told_again_and_what_began_meanwhile_is() {
+    let stage = Stage::new();
+    let first = testing::successor(&stage.manifest);
+    let mut follower = stage.follower(NotifiedEvents::default());
+    assert!(stage.told(&mut follower, 0..=1).await.is_empty());
+    stage.enter(first.clone());
+    follower.gathered.messages = stage.told(&mut follower, 2..=3).await;
+    assert_eq!(follower.gathered.messages.len(), 1);
+    follower.tell_gathered().await;
+    drop(follower);
+    let mut restarted = stage.follower(NotifiedEvents::default());
+    assert!(stage.told(&mut restarted, 4..=5).await.is_empty());
+    stage.enter(testing::successor(&first));
+    let told = stage.told(&mut restarted, 6..=7).await;
+    assert_eq!(titles(&told), ["Epoch 2: the members changed"]);
+}
+
+#[tokio::test]
 async fn every_message_names_node_and_federation() {
     let stage = Stage::new();
     let mut follower = stage.follower(NotifiedEvents::default());
@@ -368,6 +463,8 @@ async fn every_message_names_node_and_federation() {
 async fn what_is_switched_off_is_not_told() {
     let stage = Stage::new();
     let events = NotifiedEvents {
+        membership_proposed: false,
+        epoch_changed: false,
         review_waiting: false,
         node_down: false,
         quorum_lost: false,
@@ -378,7 +475,13 @@ async fn what_is_switched_off_is_not_told() {
         ..events
     });
     stage.away(&[2, 3], false);
-    stage.wait_for_review(&["v1"]);
+    let next = testing::successor(&stage.manifest);
+    stage.wait_for(vec![
+        testing::event("policy_update", "v1"),
+        next.epoch_event(),
+    ]);
+    assert!(stage.told(&mut follower, 0..=0).await.is_empty());
+    stage.enter(next);
     stage.set(|status| status.abstaining = Some("a reason".into()));
-    assert!(stage.told(&mut follower, 0..=100).await.is_empty());
+    assert!(stage.told(&mut follower, 1..=100).await.is_empty());
 }
