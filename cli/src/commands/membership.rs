@@ -71,6 +71,9 @@ pub(crate) enum MembershipCommand {
     },
     /// Approve a proposal; it is in force once a quorum of voters has
     ///
+    /// It waits until its new voters say that they are ready, unless --not-ready is given: a voter
+    /// that is not there counts all the same, and too many of them stop the federation.
+    ///
     /// A key that replaces a lost one is confirmed by its first 8 digits, as its organisation says
     /// them on another channel: whoever made the proposal could have put any key into it.
     ///
@@ -85,6 +88,9 @@ pub(crate) enum MembershipCommand {
         /// First 8 digits of a key that replaces a lost one, or more (repeatable)
         #[arg(long, value_name = "DIGITS", value_parser = NonEmptyStringValueParser::new())]
         confirm: Vec<String>,
+        /// Do not wait until its new voters say that they are ready
+        #[arg(long)]
+        not_ready: bool,
         #[command(flatten)]
         said: SaidArgs,
     },
@@ -129,11 +135,13 @@ pub(crate) async fn run(command: MembershipCommand, context: &Context) -> Result
         MembershipCommand::Approve {
             hash,
             confirm,
+            not_ready,
             said,
         } => {
             let path = ["v1", "membership", "proposals", &hash, "approve"];
             let mut body = said.document();
             body["confirm"] = confirm.into();
+            body["not_ready"] = not_ready.into();
             let done: Operated = client.post_json(&path, &[], &body).await?;
             out.show(&done, |done| operated("approved", done, out))?;
         }

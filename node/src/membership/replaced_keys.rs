@@ -6,11 +6,20 @@ use std::collections::BTreeSet;
 use ssid_protocol::handover::Handover;
 use ssid_protocol::id::NodeId;
 use ssid_protocol::manifest::{Manifest, Succession};
+use ssid_storage::ProposalRow;
 
 use crate::view::ReplacedKeyView;
 
 /// Hex digits of a new key that have to be confirmed.
 pub(crate) const CONFIRMED_DIGITS: usize = 8;
+
+/// The hand-overs that were kept with a proposal; each was verified before.
+pub(crate) fn handovers_of(row: &ProposalRow) -> Vec<Handover> {
+    let texts = row.handovers.iter();
+    texts
+        .filter_map(|text| Handover::parse(text.as_bytes()).ok())
+        .collect()
+}
 
 /// The keys that a manifest puts in the place of others. `handovers` were verified before.
 pub(crate) fn replaced_keys(manifest: &Manifest, handovers: &[Handover]) -> Vec<ReplacedKeyView> {

@@ -8,7 +8,7 @@ use ssid_protocol::member::Status;
 use ssid_storage::Store;
 
 use super::message::{Message, Names, Severity, Topic, short_id};
-use crate::membership::lost_keys::lost_keys;
+use crate::membership::replaced_keys::{handovers_of, replaced_keys};
 
 /// Lines of one message that say what changes; past that it says how many more there are.
 const LINES: usize = 10;
@@ -27,12 +27,18 @@ pub struct Proposed {
 /// What is proposed to follow the manifest `today`.
 pub fn proposed(store: &Store, today: &Manifest, anonymize: bool) -> Vec<Proposed> {
     let rows = store.proposals().filter_map(Result::ok);
-    let manifests = rows.filter_map(|(_, text)| Manifest::parse(text.as_bytes()).ok());
-    let next = manifests.filter(|manifest| manifest.epoch == today.epoch.next());
-    let view = |manifest: Manifest| Proposed {
-        hash: short_id(&manifest.hash().to_string()),
-        lines: lines(today, &manifest, anonymize),
-        has_lost_keys: !lost_keys(&manifest).is_empty(),
+    let manifests = rows.filter_map(|(_, row)| {
+        let manifest = Manifest::parse(row.manifest.as_bytes()).ok()?;
+        Some((manifest, handovers_of(&row)))
+    });
+    let next = manifests.filter(|(manifest, _)| manifest.epoch == today.epoch.next());
+    let view = |(manifest, handovers): (Manifest, Vec<_>)| {
+        let replaced = replaced_keys(&manifest, &handovers);
+        Proposed {
+            hash: short_id(&manifest.hash().to_string()),
+            lines: lines(today, &manifest, anonymize),
+            has_lost_keys: replaced.iter().any(|key| !key.handed_over),
+        }
     };
     next.map(view).collect()
 }
@@ -46,8 +52,9 @@ pub fn in_force(
     anonymize: bool,
     at: UnixMillis,
 ) -> Message {
-    let has_lost = !lost_keys(now).is_empty();
-    let severity = if has_lost {
+    // whether the former key signed that is not kept once it is in force
+    let is_replaced = !replaced_keys(now, &[]).is_empty();
+    let severity = if is_replaced {
         Severity::Warning
     } else {
         Severity::Info
@@ -81,12 +88,12 @@ pub fn in_force(
 fn lines(before: &Manifest, now: &Manifest, anonymize: bool) -> Vec<String> {
     let all = before.members.iter().chain(&now.members);
     let names = Names::new(all.map(|m| (m.node_id, m.node_name.clone())), anonymize);
-    let replaced = lost_keys(now);
+    let replaced = replaced_keys(now, &[]);
     let mut lines = Vec::new();
     for key in &replaced {
         let (name, former) = (names.of(&key.node_id), key.former_node_id.to_string());
         lines.push(format!(
-            "{name} has another key, in the place of its lost one, {}",
+            "{name} has another key, in the place of {}",
             short_id(&former)
         ));
     }

@@ -53,7 +53,7 @@ const TIMES: [&str; 6] = [
 ];
 
 /// Commands that are not walked, and why.
-const NOT_WALKED: [(&str, &str); 15] = [
+const NOT_WALKED: [(&str, &str); 16] = [
     (
         "bench",
         "measures a cluster of its own; its report is of machines and times",

@@ -10,7 +10,7 @@ use ssid_protocol::id::{LogId, Round};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::member::Status;
 use ssid_protocol::testing;
-use ssid_storage::{Changes, Owner, Writer};
+use ssid_storage::{Changes, Owner, ProposalRow, Writer};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
 
@@ -126,7 +126,13 @@ impl Stage {
     fn propose(&mut self, next: &Manifest) {
         let text = next.to_json().to_jcs();
         let changes = Changes {
-            proposals: vec![(next.hash(), Some(text))],
+            proposals: vec![(
+                next.hash(),
+                Some(ProposalRow {
+                    manifest: text,
+                    handovers: Vec::new(),
+                }),
+            )],
             ..Changes::default()
         };
         self.writer.write(changes).unwrap();

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ssid_engine::InstanceView;
 use ssid_engine::settings::PROPOSAL_AGE;
 use ssid_protocol::event::Instant;
-use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{Choice, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::vote::Phase;
@@ -16,7 +15,7 @@ use crate::api::lookup::beginning;
 use crate::api::names::{Named, resolve};
 use crate::membership::consequences::{consequences, share};
 use crate::membership::presence::who_is_away;
-use crate::membership::replaced_keys::replaced_keys;
+use crate::membership::replaced_keys::{handovers_of, replaced_keys};
 use crate::view::ProposalView;
 
 /// When a proposal can be approved no more (SPEC §4, *Approving*).
@@ -85,9 +84,7 @@ pub(super) fn proposals(
         if manifest.epoch != epoch.number().next() {
             continue;
         }
-        let handovers = row.handovers.iter();
-        let handovers = handovers.filter_map(|text| Handover::parse(text.as_bytes()).ok());
-        let handovers: Vec<_> = handovers.collect();
+        let handovers = handovers_of(&row);
         let choice = manifest.epoch_event().choice();
         let ballots = voted.map(ballots).unwrap_or_default();
         let said = |wanted: &dyn Fn(Option<Choice>) -> bool| {
