@@ -153,7 +153,7 @@ fn nodes_that_were_added_are_synced_like_those_of_the_manifest() {
     let here = ["--data", data.to_str().unwrap(), "--repo", "."];
     let add = [
         "nodes",
-        "add",
+        "observe",
         "--node-name",
         "Oslo",
         "--organization",
@@ -243,7 +243,7 @@ fn who_is_added_is_asked_whether_a_node_publishes_there_and_need_not_answer() {
             "--repo",
             ".",
             "nodes",
-            "add",
+            "observe",
             "--node-name",
             name,
         ];

@@ -15,7 +15,7 @@ fn a_remote_that_could_run_something_is_refused() {
                 "--data",
                 data,
                 "nodes",
-                "add",
+                "observe",
                 "--git-remote",
                 remote,
                 "--node-name",

@@ -36,7 +36,7 @@ fn a_member_without_a_key_is_read_once_that_is_allowed_and_counts_for_nothing() 
     let remote = format!("file://{}", oslo.display());
     let add = [
         "nodes",
-        "add",
+        "observe",
         "--git-remote",
         &remote,
         "--node-name",
