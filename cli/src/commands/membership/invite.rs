@@ -8,6 +8,9 @@ use ssid_protocol::invite::Invite;
 use crate::client::Client;
 use crate::error::{Code, OrCode as _};
 
+/// Characters of a file's name before its ending.
+const NAME_CHARS: usize = 60;
+
 /// The invite that a node writes, with the proposal that `hash` begins; with the only one if there
 /// is one and none is named.
 pub(super) async fn text(client: &Client, hash: Option<String>) -> Result<String> {
@@ -30,10 +33,12 @@ async fn only_proposal(client: &Client) -> Result<Option<String>> {
     })
 }
 
-/// The file of the invite for a node of this name: `oslo.invite.json`.
+/// The file of the invite for a node of this name: `oslo.invite.json`. The name is a stranger's.
 pub(super) fn file_name(node_name: &str) -> String {
     let name = node_name.to_lowercase();
     let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let name: String = name.trim_matches('-').chars().take(NAME_CHARS).collect();
+    let name = if name.is_empty() { "newcomer" } else { &name };
     format!("{name}.invite.json")
 }
 
@@ -44,6 +49,8 @@ mod tests {
     #[test]
     fn a_name_becomes_a_file_here() {
         assert_eq!(file_name("Oslo"), "oslo.invite.json");
-        assert_eq!(file_name("../Åre 2"), "-----re-2.invite.json");
+        assert_eq!(file_name("../Åre 2"), "re-2.invite.json");
+        assert_eq!(file_name("../.."), "newcomer.invite.json");
+        assert_eq!(file_name(&"a".repeat(300)).len(), 60 + ".invite.json".len());
     }
 }

@@ -92,10 +92,8 @@ pub(super) fn page(
     lines.push(if proposal.approved_here {
         "  This node has approved it.".to_owned()
     } else {
-        format!(
-            "  Approve it with: {}",
-            approve(&hash, &proposal.replaced_keys)
-        )
+        let command = approve(&hash, &proposal.replaced_keys);
+        format!("  Approve it with:\n    {command}")
     });
     lines.join("\n")
 }
@@ -144,7 +142,7 @@ pub(in crate::commands) fn said(proposed: &ProposedView, out: Output) -> String 
     } else {
         let done = out.paint(Tone::Good, "Proposed");
         let command = approve(&hash, &proposed.replaced_keys);
-        format!("{done}: the others approve it with: {command}")
+        format!("{done}. The others approve it with:\n  {command}")
     });
     lines.join("\n")
 }
