@@ -11,6 +11,8 @@ use super::membership::approve;
 use crate::context::Context;
 use crate::output::{Output, Tone, clean, counted, seconds, short, when};
 
+/// The kind of changes of members.
+const MEMBERSHIP: &str = "membership";
 /// How many of a kind are listed.
 const LISTED: usize = 100;
 
@@ -53,6 +55,9 @@ pub(crate) async fn run(_: &TodoArgs, context: &Context) -> Result<()> {
     let mut todo: Vec<Todo> = of_the_node(&status);
     let proposals = members.proposals.iter();
     todo.extend(proposals.filter_map(|proposal| of_proposal(proposal, &status.node.node_id)));
+    let is_told = todo.iter().any(|todo| todo.kind == MEMBERSHIP);
+    let undecided = conflicts.items.iter().find_map(of_undecided_change);
+    todo.extend(undecided.filter(|_| !is_told));
     // a change of members is decided with other commands: above
     let is_event = |event: &str| event != FEDERATION_EPOCH;
     let conflicts = conflicts.items.iter().filter(|conflict| {
@@ -143,7 +148,7 @@ fn of_proposal(proposal: &ProposalView, me: &NodeId) -> Option<Todo> {
         changes.join("; ")
     );
     Some(Todo {
-        kind: "membership",
+        kind: MEMBERSHIP,
         what,
         since: Some(proposal.created_at.clone()),
         until: Some(proposal.expires_at.clone()),
@@ -153,6 +158,36 @@ fn of_proposal(proposal: &ProposalView, me: &NodeId) -> Option<Todo> {
             approve(&hash, &proposal.replaced_keys),
             format!("ssid membership reject {hash} --reason TEXT"),
         ],
+    })
+}
+
+/// A change of members on which the votes ended without a decision, and that is not approved here.
+fn of_undecided_change(conflict: &ConflictView) -> Option<Todo> {
+    let subject = conflict.subject.as_ref()?;
+    let waits = conflict.in_conflict && conflict.standing.is_none();
+    if subject.event != FEDERATION_EPOCH || !waits {
+        return None;
+    }
+    // the event of a change names its manifest
+    let events = conflict.candidates.iter();
+    let events = events.filter_map(|candidate| candidate.event.as_ref());
+    let commands = events.map(|event| {
+        let hash = short(&clean(&event.commit_hash));
+        format!("ssid membership approve {hash}")
+    });
+    Some(Todo {
+        kind: MEMBERSHIP,
+        what: format!(
+            "the votes on a change of members for epoch {} ended without a decision",
+            clean(&subject.version)
+        ),
+        since: Some(conflict.since.clone()),
+        until: None,
+        otherwise: "the members stay as they are until enough operators approve the same"
+            .to_owned(),
+        commands: std::iter::once("ssid membership list".to_owned())
+            .chain(commands)
+            .collect(),
     })
 }
 

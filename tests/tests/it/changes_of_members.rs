@@ -217,5 +217,25 @@ fn a_lost_key_is_replaced_once_its_organisation_has_said_the_new_one() {
     ] {
         assert!(epoch.contains(words), "{words}: {epoch}");
     }
+    check_refusals(&cluster);
     let _ = certify(cluster.node(1), "v1");
+}
+
+/// After the key of node 3 was replaced: it never returns, and no change leaves the federation
+/// without a coordinator.
+fn check_refusals(cluster: &Cluster) {
+    let first = cluster.node(0);
+    let card = cluster.node(3).file("card.json");
+    let reason = ["--reason", "r"];
+    let add = ["nodes", "add", card.to_str().unwrap()];
+    let _ = first
+        .ssid(&[&add[..], &reason].concat())
+        .exits(2)
+        .says(&["such a key never returns"]);
+    let remove = ["nodes", "remove", "node-0"];
+    let _ = first
+        .ssid(&[&remove[..], &reason].concat())
+        .exits(2)
+        .says(&["node-0 is the only coordinator", "membership propose role"]);
+    assert_eq!(membership(first)["proposals"], Value::Array(vec![]));
 }
