@@ -97,6 +97,16 @@ impl TelemetryService {
         self.state.last_epoch = Some(epoch);
     }
 
+    /// Takes a member that has another key for the one it was: it neither left nor joined.
+    pub fn replace_member(&mut self, former: &NodeId, member: NodeId) {
+        let members = self.state.members.as_mut();
+        if let Some((members, name)) =
+            members.and_then(|members| members.remove(former).map(|name| (members, name)))
+        {
+            members.insert(member, name);
+        }
+    }
+
     /// For a command without a node: what waits is kept in a file beside the state.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use super::turns::{self, Known};
 use super::view::{CheckView, EntryView};
 use crate::clock;
 use crate::engine::{EngineHandle, Heard, Listener};
+use crate::membership::replaced_keys::replaced_keys;
 
 /// How often the engine's state is looked at for what holds or is over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -282,6 +283,10 @@ impl<'a> Follower<'a> {
             let paused = self.paused.get(&epoch).copied();
             let anonymize = self.context.anonymize;
             let (before, after) = (before.manifest(), after.manifest());
+            for key in replaced_keys(after, &[]) {
+                let (former, member) = (key.former_node_id, key.node_id);
+                self.service.replace_member(&former, member);
+            }
             self.add(changes::in_force(before, after, paused, anonymize, now));
         }
         self.name_members();

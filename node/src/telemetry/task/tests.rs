@@ -7,7 +7,7 @@ use ssid_engine::{EngineStatus, InstanceView, Review, ReviewReason};
 use ssid_protocol::epoch::EpochContext;
 use ssid_protocol::event::Event;
 use ssid_protocol::id::{LogId, Round};
-use ssid_protocol::manifest::Manifest;
+use ssid_protocol::manifest::{Manifest, Succession};
 use ssid_protocol::member::Status;
 use ssid_protocol::testing;
 use ssid_storage::{Changes, Owner, ProposalRow, Writer};
@@ -438,6 +438,26 @@ async fn what_was_in_force_before_a_restart_is_not_told_again_and_what_began_mea
     stage.enter(testing::successor(&first));
     let told = stage.told(&mut restarted, 6..=7).await;
     assert_eq!(titles(&told), ["Epoch 2: the members changed"]);
+}
+
+#[tokio::test]
+async fn who_has_another_key_neither_left_nor_joined() {
+    let stage = Stage::new();
+    let mut follower = stage.follower(NotifiedEvents::default());
+    let _ = follower.check().await.unwrap();
+    let mut next = testing::successor(&stage.manifest);
+    let (member, former) = (testing::key(9).node_id(), next.members[3].node_id);
+    next.members[3].node_id = member;
+    next.change.as_mut().unwrap().succeeds = vec![Succession { member, former }];
+    assert!(stage.told(&mut follower, 0..=0).await.is_empty());
+    stage.enter(next);
+    let told = stage.told(&mut follower, 1..=2).await;
+    assert_eq!(titles(&told), ["Epoch 1: the members changed"]);
+    assert!(told[0].text().contains("Node-3 has another key"));
+    let _ = follower.check().await.unwrap();
+    let rows = follower.service.delivery().queue().rows();
+    let told: Vec<_> = rows.map(|(_, entry)| entry.message.title.clone()).collect();
+    assert_eq!(told, Vec::<String>::new(), "who left, or joined");
 }
 
 #[tokio::test]
