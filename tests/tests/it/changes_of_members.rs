@@ -237,5 +237,15 @@ fn check_refusals(cluster: &Cluster) {
         .ssid(&[&remove[..], &reason].concat())
         .exits(2)
         .says(&["node-0 is the only coordinator", "membership propose role"]);
+    // an edited manifest is another way to the same
+    let draft = file(cluster, "next.json");
+    let path = draft.to_str().unwrap();
+    let _ = first.ssid(&["membership", "draft", "-o", path]).well();
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&draft).unwrap()).unwrap();
+    manifest["threshold_bp"] = 7_000.into();
+    fs::write(&draft, manifest.to_string()).unwrap();
+    let from = ["membership", "propose", "--from", path, "--dry-run"];
+    let words = first.ssid_json(&from)["consequences"].to_string();
+    assert!(words.contains("6600 becomes 7000"), "{words}");
     assert_eq!(membership(first)["proposals"], Value::Array(vec![]));
 }
