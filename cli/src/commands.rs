@@ -40,6 +40,7 @@ mod telemetry;
 mod todo;
 mod trust;
 mod untimely;
+mod written;
 
 use anyhow::Result;
 use clap::Subcommand;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use ssid_node::text::spoken;
 
-use super::membership::write;
+use super::written::write;
 use crate::context::Context;
 use crate::error::OrCode as _;
 use crate::setup;

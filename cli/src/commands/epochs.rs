@@ -7,7 +7,7 @@ use clap::Subcommand;
 use ssid_node::text::spoken;
 use ssid_node::view::{EpochView, Page};
 
-use super::membership::write;
+use super::written::write;
 use crate::context::Context;
 use crate::output::{Output, clean, short};
 

@@ -5,19 +5,18 @@ mod invite;
 pub(super) mod page;
 pub(super) mod propose;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use ssid_node::config::write_atomic;
 use ssid_node::view::{MembershipView, Operated, ProposalView};
 
 pub(super) use self::page::approve;
 use self::page::{list, names, operated, page};
 use super::conflicts::SaidArgs;
+use super::written::write;
 use crate::context::Context;
-use crate::output::{Output, is_standard_output};
 
 /// Show who votes, and change who is a member, with which role, weight and rules
 #[derive(Debug, Subcommand)]
@@ -150,18 +149,6 @@ pub(crate) async fn run(command: MembershipCommand, context: &Context) -> Result
             let done: Operated = client.post_json(&path, &[], &said.document()).await?;
             out.show(&done, |done| operated("refused", done, out))?;
         }
-    }
-    Ok(())
-}
-
-/// Writes a document to a file, or to standard output.
-pub(super) fn write(text: &str, output: Option<&Path>, out: Output) -> Result<()> {
-    match output.filter(|path| !is_standard_output(path)) {
-        Some(path) => {
-            write_atomic(path, text.as_bytes())?;
-            out.remark(&format!("wrote {}", path.display()));
-        }
-        None => out.document(text.trim_end())?,
     }
     Ok(())
 }

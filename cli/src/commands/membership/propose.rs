@@ -14,9 +14,10 @@ use ssid_protocol::member::Status;
 
 pub(crate) use self::args::{AddArgs, ProposeArgs, RemoveArgs, RoleArgs, SuspendArgs};
 use self::args::{How, NodeArgs, ProposedChange, ReplaceArgs, SetArgs};
+use super::invite;
 use super::page::said;
-use super::{invite, write};
 use crate::client::Client;
+use crate::commands::written::write;
 use crate::context::Context;
 use crate::error::{CliError, Code, OrCode as _};
 use crate::names::find_member;
