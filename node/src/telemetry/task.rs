@@ -3,6 +3,7 @@
 //! misses because it was slow it counts.
 
 mod gathered;
+mod pause;
 mod reviews;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::gathered::Gathered;
+use self::pause::Pause;
 use self::reviews::Reviews;
 use super::changes;
 use super::conditions::{Conditions, Turns, holding, waiting};
@@ -134,10 +136,7 @@ struct Follower<'a> {
     gathered: Gathered,
     conditions: Conditions,
     reviews: Reviews,
-    /// The epoch whose beginning is decided, and since when.
-    decided: Option<(Epoch, Instant)>,
-    /// How long nothing was decided here before the latest epoch, if that was seen.
-    paused: BTreeMap<Epoch, Duration>,
+    pause: Pause,
 }
 
 impl<'a> Follower<'a> {
@@ -152,8 +151,7 @@ impl<'a> Follower<'a> {
             syncs: context.engine.status().borrow().syncs,
             gathered: Gathered::new(),
             reviews: Reviews::default(),
-            decided: None,
-            paused: BTreeMap::new(),
+            pause: Pause::default(),
         };
         follower.name_members();
         follower
@@ -216,7 +214,7 @@ impl<'a> Follower<'a> {
     }
 
     fn gather(&mut self, event: &NodeEvent) {
-        self.time(event, Instant::now());
+        self.pause.time(event, Instant::now());
         let is_certified = matches!(event, NodeEvent::Certified { .. });
         // more than wait singly become a digest anyway, in which these count
         if is_certified
@@ -280,7 +278,7 @@ impl<'a> Follower<'a> {
             let (Some(before), Some(after)) = (before, epochs.get(epoch)) else {
                 continue; // not known here: a later one says who counts
             };
-            let paused = self.paused.get(&epoch).copied();
+            let paused = self.pause.before(epoch);
             let anonymize = self.context.anonymize;
             let (before, after) = (before.manifest(), after.manifest());
             for key in replaced_keys(after, &[]) {
@@ -290,22 +288,6 @@ impl<'a> Follower<'a> {
             self.add(changes::in_force(before, after, paused, anonymize, now));
         }
         self.name_members();
-    }
-
-    /// Notes how long nothing was decided here between two epochs.
-    fn time(&mut self, event: &NodeEvent, at: Instant) {
-        match event {
-            NodeEvent::EpochDecided { epoch, .. } => self.decided = Some((*epoch, at)),
-            NodeEvent::EpochEntered { epoch, .. } => {
-                let decided = self.decided.take().filter(|(decided, _)| decided == epoch);
-                // of one change: earlier ones are told by now
-                self.paused = decided
-                    .map(|(epoch, since)| (epoch, at.saturating_duration_since(since)))
-                    .into_iter()
-                    .collect();
-            }
-            _ => {}
-        }
     }
 
     fn missed(&mut self, count: u64) {
