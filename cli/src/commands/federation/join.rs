@@ -130,10 +130,9 @@ fn page(invite: &Invite, card: &MemberCard, out: Output) -> String {
             out.paint(Tone::Warn, &spoken(&card.member.node_id)),
         ),
     ]);
-    format!(
-        "{fields}\nCompare both by voice with the member that sent this: they read you the pin, \
-         as their ssid\nfederation show says it, and you read them your key."
-    )
+    let words = "Compare both by voice with the member that sent this: they read you the pin, as \
+        ssid federation show says it there, and you read them your key.";
+    format!("{fields}\n{}", out.paragraph(words, 0))
 }
 
 /// Asks on a terminal; elsewhere nothing is done without `--yes`.
