@@ -49,6 +49,12 @@ impl World<'_> {
             .unwrap_or_default()
     }
 
+    /// Whether a subject is the change of members of the epoch that a machine is in.
+    fn is_change(&self, at: usize, subject: SubjectId) -> bool {
+        let engine = self.machines[at].engine.as_ref();
+        engine.is_some_and(|engine| engine.epochs().current().change() == subject)
+    }
+
     fn do_anything(&mut self) {
         let at = self.rng.below(self.machines.len());
         let views = self.views(at);
@@ -107,7 +113,18 @@ impl World<'_> {
                     continue;
                 };
                 let subject = view.subject_id;
-                if view.awaiting_review {
+                // in the end whoever is to become a voter may be a liar, and never ready
+                if self.is_change(at, subject) {
+                    let kind = NoteKind::Waive;
+                    self.operate(
+                        at,
+                        Operation {
+                            kind,
+                            subject,
+                            choice,
+                        },
+                    );
+                } else if view.awaiting_review {
                     self.operate(
                         at,
                         Operation {
