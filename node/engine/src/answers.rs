@@ -10,7 +10,7 @@ use ssid_protocol::evidence::Statement;
 use ssid_protocol::id::{ContentDigest, Epoch, Round, SubjectId};
 use ssid_protocol::sync::{Answer, NAMES, ProvenEvent};
 use ssid_protocol::vote::Phase;
-use ssid_storage::SubjectState;
+use ssid_storage::{NoteKind, SubjectState};
 
 use super::engine::{Engine, Tick};
 use super::messages::Ticket;
@@ -186,6 +186,7 @@ impl Engine {
                 choice: lock.choice,
             }),
             standing: machine.standing(),
+            endorsed: open.noted(NoteKind::Endorse),
             no_choice_because: self
                 .no_choice_because(subject, open)
                 .map(|refusal| refusal.reason),

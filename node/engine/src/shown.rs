@@ -8,7 +8,7 @@ use ssid_protocol::batch::VerifiedBatch;
 use ssid_protocol::event::Event;
 use ssid_protocol::evidence::Signed;
 use ssid_protocol::heartbeat::CanSign;
-use ssid_protocol::id::{Choice, Epoch, NodeId, Round, SubjectId, UnixMillis};
+use ssid_protocol::id::{Choice, Epoch, ManifestHash, NodeId, Round, SubjectId, UnixMillis};
 use ssid_protocol::subject::Subject;
 use ssid_protocol::sync::ProvenEvent;
 use ssid_protocol::vote::Phase;
@@ -21,6 +21,8 @@ use super::membership::ChangeView;
 pub struct EngineStatus {
     /// The change of members that is under way.
     pub change: Option<ChangeView>,
+    /// Of each proposal that waits for somebody to say that it is ready, whom for.
+    pub not_ready: Vec<(ManifestHash, Vec<NodeId>)>,
     /// What this node last signed about itself, its log's head in it; `None` until it has.
     pub heartbeat: Option<Arc<VerifiedBatch>>,
     /// The epoch it acts in.
@@ -147,6 +149,8 @@ pub struct InstanceView {
     pub locked: Option<LockView>,
     /// What its operator chose, for operator rounds.
     pub standing: Option<Choice>,
+    /// What this node's operator endorsed, or of changes of members approved.
+    pub endorsed: Option<Choice>,
     /// Why its operator may not choose now; `None` if they may.
     pub no_choice_because: Option<String>,
     /// The weight that decides.

@@ -38,6 +38,7 @@ impl Engine {
             voter_ids.partition(|node| self.is_here(node));
         EngineStatus {
             change: self.change(),
+            not_ready: self.all_not_ready(),
             heartbeat: self.heartbeats.latest().cloned(),
             epoch: self.epochs.current().number(),
             abstaining: self.standing.abstaining().map(str::to_owned),

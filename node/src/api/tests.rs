@@ -202,6 +202,7 @@ pub(crate) fn status(store: &Store) -> EngineStatus {
         .collect();
     EngineStatus {
         change: None,
+        not_ready: Vec::new(),
         heartbeat: None,
         clock_offset_seconds: None,
         epoch: Epoch::ZERO,

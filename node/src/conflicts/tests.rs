@@ -74,6 +74,7 @@ fn conflict() -> InstanceView {
         review: None,
         locked: None,
         standing: None,
+        endorsed: None,
         no_choice_because: None,
         quorum: 3,
         candidates: vec![candidate(&a), candidate(&b)],

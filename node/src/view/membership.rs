@@ -74,6 +74,9 @@ pub struct ProposalView {
     pub refused_by: Vec<NodeId>,
     /// Who has not voted.
     pub waits_for: Vec<NodeId>,
+    /// Its new voters that have not said to be ready: until they do it is not voted for, unless that
+    /// is waived.
+    pub not_ready: Vec<NamedNode>,
     /// Whether this node's operator has approved it.
     pub approved_here: bool,
     /// The manifest, where one proposal is asked for; `null` in lists.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssid_protocol::id::{Epoch, FederationId, NodeId};
+use ssid_protocol::member::Member;
 
 use super::LogHeadView;
 
@@ -14,6 +15,17 @@ pub struct NamedNode {
     pub node_name: String,
     /// Whose it is.
     pub organization: String,
+}
+
+impl NamedNode {
+    /// A member, as a manifest names it.
+    pub(crate) fn of(member: &Member) -> Self {
+        Self {
+            node_id: member.node_id,
+            node_name: member.node_name.clone(),
+            organization: member.organization.clone(),
+        }
+    }
 }
 
 /// This node's view of itself and its federation.

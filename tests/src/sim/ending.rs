@@ -60,7 +60,9 @@ impl World<'_> {
         };
         let mut open = engine.instances(None, None, usize::MAX);
         open.retain(|view| {
-            view.subject.is_some() && (self.scenario.operators || !view.in_conflict)
+            view.subject.is_some()
+                && (self.scenario.operators || !view.in_conflict)
+                && self.may_be_decided(at, view)
         });
         open
     }

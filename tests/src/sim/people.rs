@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use ssid_engine::settings::PROPOSAL_AGE;
 use ssid_engine::{Command, Decider, Inbound, InstanceView, Operation};
+use ssid_protocol::event::Event;
 use ssid_protocol::id::{Choice, Epoch, Round, SubjectId};
+use ssid_protocol::timeliness::untimely;
 use ssid_storage::NoteKind;
 
 use super::world::{Step, World};
@@ -55,6 +58,23 @@ impl World<'_> {
         engine.is_some_and(|engine| engine.epochs().current().change() == subject)
     }
 
+    /// Whether an operator may still stand for a candidate: a change of members that is too old, or
+    /// ahead of the clock, is proposed anew, unless somebody is locked on it.
+    fn may_be_chosen(&self, at: usize, subject: SubjectId, event: Option<&Event>) -> bool {
+        let now = self.clock.shown(self.machines[at].skew);
+        let is_timely = |event: &Event| untimely(event, now, PROPOSAL_AGE).is_none();
+        event.is_some_and(|event| !self.is_change(at, subject) || is_timely(event))
+    }
+
+    /// Whether what is open can be decided by those who are there.
+    pub(super) fn may_be_decided(&self, at: usize, view: &InstanceView) -> bool {
+        let may_be_chosen = |event| self.may_be_chosen(at, view.subject_id, event);
+        let mut candidates = view.candidates.iter().map(|it| it.event.as_ref());
+        !self.is_change(at, view.subject_id)
+            || view.locked.is_some()
+            || candidates.any(may_be_chosen)
+    }
+
     fn do_anything(&mut self) {
         let at = self.rng.below(self.machines.len());
         let views = self.views(at);
@@ -90,7 +110,10 @@ impl World<'_> {
         let honest = self.honest_machines();
         let views: Vec<_> = honest.iter().map(|at| (*at, self.views(*at))).collect();
         let mut picks: BTreeMap<SubjectId, (Option<(Epoch, Round)>, Choice)> = BTreeMap::new();
-        for view in views.iter().flat_map(|(_, views)| views) {
+        let all = views
+            .iter()
+            .flat_map(|(at, views)| views.iter().map(|view| (*at, view)));
+        for (at, view) in all {
             let locks = view
                 .locked
                 .iter()
@@ -98,7 +121,7 @@ impl World<'_> {
             let known = view
                 .candidates
                 .iter()
-                .filter(|c| c.event.is_some())
+                .filter(|c| self.may_be_chosen(at, view.subject_id, c.event.as_ref()))
                 .map(|c| (None, c.choice));
             for (lock, choice) in locks.chain(known) {
                 let pick = picks.entry(view.subject_id).or_insert((lock, choice));

@@ -89,8 +89,12 @@ pub(super) fn page(
             listed(&proposal.waits_for, names)
         ));
     }
-    lines.push(if proposal.approved_here {
+    let names = proposal.not_ready.iter().map(|node| clean(&node.node_name));
+    let waits_for = names.collect::<Vec<_>>().join(", ");
+    lines.push(if proposal.approved_here && waits_for.is_empty() {
         "  This node has approved it.".to_owned()
+    } else if proposal.approved_here {
+        format!("  This node has approved it; it waits for {waits_for} to be ready.")
     } else {
         let command = approve(&hash, &proposal.replaced_keys);
         format!("  Approve it with:\n    {command}")

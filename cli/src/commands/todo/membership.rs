@@ -97,6 +97,7 @@ mod tests {
             approved_by: vec![],
             refused_by: vec![],
             waits_for: vec![ME],
+            not_ready: Vec::new(),
             approved_here: false,
             manifest: None,
         }

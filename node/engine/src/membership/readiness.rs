@@ -125,6 +125,14 @@ impl Engine {
         missing
     }
 
+    /// The same of all proposals that wait for somebody.
+    pub(crate) fn all_not_ready(&self) -> Vec<(ManifestHash, Vec<NodeId>)> {
+        let proposals = self.membership.proposals.all();
+        let missing = proposals
+            .map(|(hash, manifest)| (*hash, self.not_ready(self.now.steady, hash, manifest)));
+        missing.filter(|(_, nodes)| !nodes.is_empty()).collect()
+    }
+
     /// Asks new voters whether they are ready, and others who is, as long as somebody is not.
     pub(super) fn ask_who_is_ready(&mut self, tick: &mut Tick) {
         if self.membership.readiness.ask_at > tick.steady || self.peers.connected.is_empty() {

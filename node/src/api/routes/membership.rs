@@ -33,7 +33,7 @@ pub(super) async fn show(State(state): State<ApiState>) -> Answer<MembershipView
     let epoch = state.known.epoch();
     let voted = state.known.engine.instance(epoch.change()).await?;
     let status = state.known.engine.current_status().await?;
-    let change = status.change.map(|change| ChangeView {
+    let change = status.change.clone().map(|change| ChangeView {
         ending_epoch: change.ending,
         manifest_hash: change.manifest,
         closes: change
@@ -46,18 +46,11 @@ pub(super) async fn show(State(state): State<ApiState>) -> Answer<MembershipView
             })
             .collect(),
     });
-    let away = status.missing_voters.iter().copied().collect();
     let proposals = state
-        .read(move |state| proposals(state, voted.as_ref(), &away))
+        .read(move |state| proposals(state, voted.as_ref(), &status))
         .await?;
     let voters = epoch.manifest().members.iter();
-    let voters = voters
-        .filter(|member| member.is_voter())
-        .map(|member| NamedNode {
-            node_id: member.node_id,
-            node_name: member.node_name.clone(),
-            organization: member.organization.clone(),
-        });
+    let voters = voters.filter(|member| member.is_voter()).map(NamedNode::of);
     Ok(Json(MembershipView {
         epoch: epoch.number(),
         manifest_hash: epoch.manifest().hash(),

@@ -95,6 +95,7 @@ pub(super) fn voted_on(number: u8, candidates: usize) -> InstanceView {
         review: None,
         locked: None,
         standing: None,
+        endorsed: None,
         no_choice_because: None,
         quorum: 3,
         candidates: (0..candidates).map(candidate).collect(),

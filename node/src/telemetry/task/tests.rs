@@ -173,6 +173,7 @@ impl Stage {
                 }),
                 locked: None,
                 standing: None,
+                endorsed: None,
                 no_choice_because: None,
                 quorum: 3,
                 candidates: Vec::new(),

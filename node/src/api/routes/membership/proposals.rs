@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ssid_engine::InstanceView;
 use ssid_engine::settings::PROPOSAL_AGE;
+use ssid_engine::{EngineStatus, InstanceView};
 use ssid_protocol::event::Instant;
-use ssid_protocol::id::{Choice, NodeId, UnixMillis};
+use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::vote::Phase;
 
@@ -16,7 +16,7 @@ use crate::api::names::{Named, resolve};
 use crate::membership::consequences::{consequences, share};
 use crate::membership::presence::who_is_away;
 use crate::membership::replaced_keys::{handovers_of, replaced_keys};
-use crate::view::ProposalView;
+use crate::view::{NamedNode, ProposalView};
 
 /// When a proposal can be approved no more (SPEC §4, *Approving*).
 pub(super) fn expires_at(manifest: &Manifest) -> String {
@@ -55,9 +55,8 @@ pub(super) async fn find(
     let change = state.known.epoch().change();
     let voted = state.known.engine.instance(change).await?;
     let status = state.known.engine.current_status().await?;
-    let away: BTreeSet<NodeId> = status.missing_voters.iter().copied().collect();
     let found = move |state: &ApiState| {
-        let all = proposals(state, voted.as_ref(), &away)?.into_iter();
+        let all = proposals(state, voted.as_ref(), &status)?.into_iter();
         let named = all.map(|(view, manifest)| Named {
             id: view.manifest_hash.to_string(),
             name: String::new(),
@@ -68,13 +67,14 @@ pub(super) async fn find(
     state.read(found).await
 }
 
-/// What is proposed, with how it is voted on; `away` are voters that are not connected.
+/// What is proposed, with how it is voted on and what it waits for.
 pub(super) fn proposals(
     state: &ApiState,
     voted: Option<&InstanceView>,
-    away: &BTreeSet<NodeId>,
+    status: &EngineStatus,
 ) -> Result<Vec<(ProposalView, Manifest)>, Failure> {
     let epoch = state.known.epoch();
+    let away = &status.missing_voters.iter().copied().collect();
     let mut all = Vec::new();
     for row in state.known.store.proposals() {
         let (hash, row) = row?;
@@ -107,12 +107,21 @@ pub(super) fn proposals(
             approved_by: said(&|ballot| ballot == Some(choice)),
             refused_by: said(&|ballot| ballot != Some(choice)),
             waits_for: voters.filter(|node| !ballots.contains_key(node)).collect(),
-            approved_here: voted.is_some_and(|open| open.standing == Some(choice)),
+            not_ready: not_ready(status, &hash, &manifest),
+            approved_here: voted.is_some_and(|open| open.endorsed == Some(choice)),
             manifest: None,
         };
         all.push((view, manifest));
     }
     Ok(all)
+}
+
+/// Whom a proposal waits for, by the names that it gives them.
+fn not_ready(status: &EngineStatus, hash: &ManifestHash, manifest: &Manifest) -> Vec<NamedNode> {
+    let of_it = status.not_ready.iter().filter(|(known, _)| known == hash);
+    let members = of_it.flat_map(|(_, nodes)| nodes);
+    let members = members.filter_map(|node| manifest.member(node));
+    members.map(NamedNode::of).collect()
 }
 
 /// What each voter prevoted last.
