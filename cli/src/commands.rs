@@ -33,6 +33,7 @@ mod plain_sync;
 mod quorum;
 mod release;
 mod report;
+mod restore;
 mod run;
 mod status;
 mod sync;
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Card(card::CardArgs),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Restore(restore::RestoreArgs),
     #[command(subcommand)]
     Federation(federation::FederationCommand),
     Run(run::RunArgs),
@@ -133,6 +135,7 @@ fn run(command: Command, context: &Context, interface: fn() -> clap::Command) ->
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Card(args) => card::run(&args, context),
+        Command::Restore(args) => restore::run(&args, context),
         Command::Key(command) => asking(key::run(command, context)),
         Command::Federation(command) => asking(federation::run(command, context)),
         Command::Certificate(command) => certificate::run(command, context),

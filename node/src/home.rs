@@ -235,6 +235,11 @@ impl Home {
         self.root.join("votes.journal")
     }
 
+    /// There if, and why, the node signs nothing: its vote history is incomplete.
+    pub fn votes_abstain(&self) -> PathBuf {
+        self.root.join("votes.abstain")
+    }
+
     /// Size, root and sequence of the certified log, to compare the database with.
     pub fn log_head(&self) -> PathBuf {
         self.root.join("log.head")

@@ -20,6 +20,7 @@ pub mod known_members;
 pub mod legacy;
 pub mod membership;
 pub mod node;
+pub mod old_copy;
 pub mod pace;
 pub mod place;
 pub mod projection;

@@ -7,8 +7,8 @@
 mod change;
 
 pub use change::{
-    ChangeAnswer, ChangeRequest, ClosedSet, HeldClose, LockProof, MANIFESTS, PREFIXES, READY,
-    SentManifest,
+    ChangeAnswer, ChangeRequest, ClosedSet, EpochStanding, HeldClose, LockProof, MANIFESTS,
+    PREFIXES, READY, SentManifest,
 };
 
 use serde::{Deserialize, Serialize};

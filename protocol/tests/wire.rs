@@ -112,6 +112,7 @@ fn sync_requests() {
         ("polkas", "28b7a0e319c5e2fe"),
         ("ready", "77e03801c9fba61e"),
         ("manifests", "c671f504fafdb1bb"),
+        ("standing", "d558c744bfa8a48a"),
         ("evidence", "6afcb0fa843fe031"),
     ];
     assert_pinned(&requests(), &expected);

@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use ssid_protocol::batch::SignedBatch;
 use ssid_protocol::evidence::Signed;
-use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId};
+use ssid_protocol::id::{Choice, Epoch, NodeId, SubjectId, UnixMillis};
 
 use crate::error::StorageError;
 use crate::hooks::{Hooks, Point};
@@ -87,6 +87,15 @@ pub enum JournalRecord {
         former: NodeId,
         /// The epoch with which it was.
         epoch: Epoch,
+    },
+    /// The operator said, at this time, that no other copy of this node runs: it may take part again
+    /// though its vote history is incomplete.
+    OldCopyGone(UnixMillis),
+    /// Enough voters have said since that they had not closed an epoch: this node, which abstains,
+    /// takes part again in the one after.
+    Returns {
+        /// The epoch in which it still abstains.
+        after: Epoch,
     },
 }
 

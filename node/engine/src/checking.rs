@@ -259,6 +259,7 @@ impl Checker {
             ChangeAnswer::Ready(batches) => ChangeAnswer::Ready(self.ready(from, batches)?),
             other @ (ChangeAnswer::Epochs(_)
             | ChangeAnswer::Manifests(_)
+            | ChangeAnswer::Standing(_)
             | ChangeAnswer::Sets(_)) => other,
         })
     }

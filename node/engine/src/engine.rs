@@ -34,6 +34,7 @@ use super::own_registry::OwnRegistry;
 use super::peers::Peers;
 use super::proof::WholeBatches;
 use super::record::Record;
+use super::returning::Returning;
 use super::review::Reviews;
 use super::settings::EngineSettings;
 use super::shown::Refused;
@@ -85,6 +86,8 @@ pub struct Engine {
     /// The only one that writes.
     pub(super) record: Record,
     pub(super) standing: Standing,
+    /// Its way back, if it abstains and its operator let it.
+    pub(super) returning: Returning,
     /// Until a quorum has said what this node signed in an earlier life.
     pub(super) startup_check: Option<StartupCheck>,
     pub(super) open: OpenSubjects,
@@ -144,6 +147,7 @@ impl Engine {
             store: parts.store,
             record: Record::new(parts.writer, parts.journal),
             standing: Standing::new(parts.abstaining),
+            returning: Returning::default(),
             startup_check: Some(StartupCheck::since(head)),
             open: OpenSubjects::default(),
             closing: Closing::default(),

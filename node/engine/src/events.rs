@@ -147,6 +147,11 @@ impl Engine {
         if let Some(reason) = self.standing.abstaining() {
             return refuse(format!("this node abstains: {reason}"), false);
         }
+        if self.returning.is_of_former_life(event) {
+            let reason = "its time lies before this node came back from an older copy, which may have announced \
+                another for it; offer it with a later time";
+            return refuse(reason.into(), false);
+        }
         match self.peers.clock_offset(now) {
             Some(offset) if offset.unsigned_abs() > CLOCK_TOLERANCE.as_millis() as u64 => {
                 let (seconds, side) = (

@@ -37,6 +37,7 @@ mod proof;
 mod record;
 mod recover;
 mod request;
+mod returning;
 mod review;
 pub mod settings;
 mod shown;

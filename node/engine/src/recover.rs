@@ -225,7 +225,10 @@ impl Engine {
                 }
                 JournalRecord::Abstain(reason) => {
                     self.standing.note_rolled_back(reason);
+                    self.returning.forget();
                 }
+                JournalRecord::OldCopyGone(since) => self.returning.note_alone(since),
+                JournalRecord::Returns { after } => self.returning.note_after(after),
                 JournalRecord::Entered(epoch) => self.membership.note_entered(epoch),
                 JournalRecord::Succeeds { former, epoch } => {
                     self.membership.note_succeeds(former, epoch);
@@ -233,6 +236,7 @@ impl Engine {
                 JournalRecord::Created { .. } => {}
             }
         }
+        self.end_abstaining();
         for (epoch, batch) in &replay.closes {
             self.membership.note_own_close(*epoch, batch);
         }
@@ -527,6 +531,7 @@ impl Engine {
         let mut kept = vec![JournalRecord::Created { node: self.me }];
         let rolled_back = self.standing.rolled_back().map(str::to_owned);
         kept.extend(rolled_back.map(JournalRecord::Abstain));
+        kept.extend(self.returning.records());
         // every decided subject by name, in case the database is lost
         let mut done: Vec<SubjectId> = self.open.decided_before().iter().copied().collect();
         for sequence in 0..self.store.log_head().size {

@@ -40,6 +40,11 @@ impl Standing {
         self.rolled_back = Some(reason);
     }
 
+    /// It takes part again, in an epoch in which its former life signed nothing.
+    pub(super) fn end_abstaining(&mut self) {
+        (self.abstaining, self.rolled_back) = (None, None);
+    }
+
     /// Nothing more is written or signed before a restart.
     pub(super) fn make_read_only(&mut self, reason: String) {
         self.read_only = Some(reason);

@@ -315,8 +315,9 @@ impl Engine {
                 .map(|p| p.subject),
             Statements::Events(events) => events.iter().find_map(|event| {
                 let subject = self.epochs.current().subject_of(event);
-                self.has_forgotten_event(&subject, event.choice())
-                    .then_some(subject)
+                let is_lost = self.has_forgotten_event(&subject, event.choice());
+                let is_known = self.returning.is_of_former_life(event);
+                (is_lost && !is_known).then_some(subject)
             }),
             Statements::Heartbeat(_) | Statements::Closes(_) | Statements::Ready(_) => None,
         };
@@ -470,6 +471,7 @@ impl Engine {
                 };
             }
         }
+        self.returning.forget();
         // in the journal: a restart must not forget it
         tick.journal.push(JournalRecord::Abstain(reason.clone()));
         tick.effects.events.push(NodeEvent::Abstaining {

@@ -41,7 +41,7 @@ impl Engine {
             not_ready: self.all_not_ready(),
             heartbeat: self.heartbeats.latest().cloned(),
             epoch: self.epochs.current().number(),
-            abstaining: self.standing.abstaining().map(str::to_owned),
+            abstaining: self.abstaining_in_words(),
             startup_check: self.startup_check_view(),
             read_only: self.standing.read_only().map(str::to_owned),
             open: self.open.len() as u64 + self.waiting_to_be_announced(),
@@ -86,6 +86,15 @@ impl Engine {
                 .copied()
                 .collect(),
         }
+    }
+
+    /// Why this node abstains, if it does, and until when if that is known.
+    fn abstaining_in_words(&self) -> Option<String> {
+        let reason = self.standing.abstaining()?;
+        Some(match self.returning.after() {
+            Some(after) => format!("{reason}; from epoch {} on it votes again", after.next()),
+            None => reason.to_owned(),
+        })
     }
 
     /// Own events that are not announced yet: accepted, kept, or lines of the registry file.

@@ -99,6 +99,7 @@ mod tests {
             peer,
             addresses: Vec::new(),
             is_voter: true,
+            is_guest: false,
         }
     }
 

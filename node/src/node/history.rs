@@ -28,7 +28,7 @@ pub(super) struct History {
 /// Opens the vote history. One that is missing or damaged is begun anew, abstaining.
 pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, NodeError> {
     let path = home.votes_journal();
-    let marker = marker(home);
+    let marker = home.votes_abstain();
     // how much the database knows to have been written: a whole journal may still be an old one
     let known = store.journal_sequence();
     let opened = match Journal::open(&path, node, known) {
@@ -49,7 +49,7 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
         }
         opened => opened?,
     };
-    let (journal, records, recovery) = opened;
+    let (mut journal, mut records, recovery) = opened;
     if recovery.torn_bytes > 0 {
         tracing::warn!(
             bytes = recovery.torn_bytes,
@@ -59,10 +59,13 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
     // from a backup or a snapshot: it lacks votes that others may have
     if journal.sequence() < known {
         let has = journal.sequence();
-        begin_abstaining(
-            &marker,
-            &format!("its vote history was rolled back: {has} records of {known}"),
-        )?;
+        let reason = format!("its vote history was rolled back: {has} records of {known}");
+        begin_abstaining(&marker, &reason)?;
+        // also in the journal: what it says of an earlier return holds no more
+        let again = JournalRecord::Abstain(reason);
+        journal.append(std::slice::from_ref(&again))?;
+        journal.commit()?;
+        records.push(again);
     }
     // the file decides, also one that a start before this left: a key without its history never
     // signs again
@@ -84,11 +87,6 @@ pub(super) fn open(home: &Home, node: NodeId, store: &Store) -> Result<History, 
         records,
         abstaining,
     })
-}
-
-/// The file that says that, and why, this node abstains.
-pub(super) fn marker(home: &Home) -> PathBuf {
-    home.votes_journal().with_extension("abstain")
 }
 
 fn begin_abstaining(marker: &Path, reason: &str) -> Result<(), NodeError> {

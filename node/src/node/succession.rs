@@ -245,7 +245,7 @@ fn adopt(home: &Home, former: Owner, next: Owner) -> Result<(Store, Writer), Nod
 
 /// What the former key did or lost is no reason for the next one to abstain: it never signed.
 fn forget_abstaining(home: &Home) -> Result<(), NodeError> {
-    let marker = history::marker(home);
+    let marker = home.votes_abstain();
     match std::fs::remove_file(&marker) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).context("remove", &marker)?,
         _ => Ok(()),

@@ -204,8 +204,8 @@ fn members(known: &Knowledge, engine: &EngineStatus) -> MembersStatus {
 }
 
 /// SPEC §7 State: the only ways out of abstaining.
-const ABSTAINING_ENDS: &str =
-    "it takes part again under a new key, or in the federation's next epoch";
+const ABSTAINING_ENDS: &str = "it takes part again under a new key at once: ssid init --succeeds; or in the next epoch, after: ssid \
+     restore --old-copy-is-gone";
 
 fn voting(known: &Knowledge, engine: &EngineStatus) -> VotingStatus {
     let named = |ids: &[_]| {

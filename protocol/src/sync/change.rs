@@ -71,13 +71,15 @@ pub enum ChangeRequest {
         /// The hash of the manifest.
         manifest: ManifestHash,
     },
+    /// Which epoch the other has entered, and whether it has closed that.
+    Standing,
 }
 
 impl ChangeRequest {
     /// How many things it names.
     pub fn names(&self) -> usize {
         match self {
-            Self::Epochs { .. } | Self::Closes { .. } | Self::Ready { .. } => 0,
+            Self::Epochs { .. } | Self::Closes { .. } | Self::Ready { .. } | Self::Standing => 0,
             Self::Manifests { hashes } => hashes.len(),
             Self::Sets { prefixes, .. } => prefixes.len(),
             Self::Polkas { subjects, .. } => subjects.len(),
@@ -95,6 +97,17 @@ pub struct HeldClose {
     pub is_counted: bool,
     /// Whether the answerer has confirmed it: voters of a quorum of the next epoch counted it.
     pub is_confirmed: bool,
+}
+
+/// Where a node stands, as it says itself over a live connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochStanding {
+    /// The epoch that it has entered.
+    pub epoch: Epoch,
+    /// The hash of its manifest.
+    pub manifest: ManifestHash,
+    /// Whether it signs nothing more in it: it has closed it, or holds the decision that ends it.
+    pub has_closed: bool,
 }
 
 /// A manifest that the answerer has.
@@ -147,4 +160,6 @@ pub enum ChangeAnswer {
     /// Batches of kind 6 that the answerer holds for that manifest, the latest of each voter; at
     /// most [`READY`].
     Ready(Vec<SignedBatch>),
+    /// Where the answerer stands.
+    Standing(EpochStanding),
 }

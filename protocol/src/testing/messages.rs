@@ -246,6 +246,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
                 hashes: vec![ManifestHash([4; 32])],
             }),
         ),
+        ("standing", Request::Change(ChangeRequest::Standing)),
         (
             "evidence",
             Request::Evidence {

@@ -29,7 +29,7 @@ const PREFIX_BYTES: usize = 8;
 /// Bytes of the smallest payload: the format byte and the record's kind.
 const LEAST_PAYLOAD: usize = 5;
 /// Kinds of records, for telling payloads from noise.
-const KINDS: u32 = 9;
+const KINDS: u32 = 11;
 /// Subjects in one `Done` record: 2 MiB. Longer lists become several records.
 pub(super) const DONE_SUBJECTS: usize = 65_536;
 

@@ -11,12 +11,14 @@ use crate::fixtures::{event, node, precommits};
 use crate::replace::beside;
 
 fn sample(seed: u64) -> JournalRecord {
-    match seed % 8 {
+    match seed % 10 {
         0 => JournalRecord::Own(precommits(0, seed..seed + 2).batch().clone()),
         1 => JournalRecord::Support(precommits(1, seed..seed + 1).batch().clone()),
         2 => JournalRecord::Done(vec![SubjectId([seed as u8; 32]); (seed % 4) as usize]),
         3 => JournalRecord::Abstain(format!("reason {seed}")),
         6 => JournalRecord::Entered(Epoch(seed)),
+        8 => JournalRecord::OldCopyGone(UnixMillis(seed)),
+        9 => JournalRecord::Returns { after: Epoch(seed) },
         7 => JournalRecord::Succeeds {
             former: node(1),
             epoch: Epoch(seed),

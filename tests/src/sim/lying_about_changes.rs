@@ -5,7 +5,9 @@ use ssid_protocol::batch::Statements;
 use ssid_protocol::evidence::Signed;
 use ssid_protocol::id::{Epoch, ManifestHash, SetHash};
 use ssid_protocol::set_tree::{EntrySet, LockEntry, SentPart};
-use ssid_protocol::sync::{ChangeAnswer, ChangeRequest, HeldClose, LockProof, SentManifest};
+use ssid_protocol::sync::{
+    ChangeAnswer, ChangeRequest, EpochStanding, HeldClose, LockProof, SentManifest,
+};
 use ssid_protocol::testing;
 use ssid_protocol::vote::EpochClose;
 
@@ -43,6 +45,11 @@ impl Liars {
             .filter_map(|_| self.said_before(from))
             .collect();
         match request {
+            ChangeRequest::Standing => ChangeAnswer::Standing(EpochStanding {
+                epoch: Epoch(self.below(3) as u64),
+                manifest: testing::manifest(4).hash(),
+                has_closed: self.below(2) == 0,
+            }),
             ChangeRequest::Epochs { .. } => ChangeAnswer::Epochs(Vec::new()),
             ChangeRequest::Manifests { .. } => {
                 let manifest = testing::successor(&testing::manifest(4));

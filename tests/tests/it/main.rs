@@ -35,6 +35,7 @@ mod plain_members;
 mod process;
 mod quorum;
 mod registry_file;
+mod restored;
 mod rubbish;
 mod schemes;
 mod telemetry;

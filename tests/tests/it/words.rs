@@ -122,6 +122,7 @@ fn arguments(command: &str, asked: &Asked) -> Vec<String> {
         }
         "epochs show" => "0".to_owned(),
         "import-legacy" => format!("--dry-run --repo {}", file("repo")),
+        "restore" => "--old-copy-is-gone".to_owned(),
         "key rotate" => "--dry-run --reason test".to_owned(),
         "init" => format!("--name New --organization New --data {}", file("new")),
         "log verify" => format!(

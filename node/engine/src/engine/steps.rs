@@ -40,6 +40,7 @@ impl Engine {
         self.keep_offers(&mut tick);
         self.go_on_with_startup_check(&mut tick);
         self.go_on_with_change(&mut tick);
+        self.go_on_with_return(&mut tick);
         // after what arrived: a vote that is here is not late
         for (subject, timer) in self.timers.due(now.steady) {
             self.apply(&mut tick, subject, Input::Timeout(timer));
@@ -154,6 +155,7 @@ impl Engine {
             self.startup_check.as_ref().and_then(StartupCheck::next),
             self.offers.next().filter(|_| !self.is_signing()),
             self.membership.next(),
+            self.returning.next().filter(|_| may_ask),
             self.announce_again_at(),
             self.trust_clock.next(),
             backlog,

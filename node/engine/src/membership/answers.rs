@@ -98,6 +98,7 @@ impl Engine {
         let answer = match request {
             ChangeRequest::Epochs { from } => self.epochs_from(*from),
             ChangeRequest::Manifests { hashes } => Ok(self.manifests(hashes)),
+            ChangeRequest::Standing => Ok(self.epoch_standing()),
             ChangeRequest::Closes { epoch } => {
                 self.membership
                     .note_late(*epoch, self.epochs.current().number());

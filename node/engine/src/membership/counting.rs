@@ -255,6 +255,9 @@ impl Engine {
             (ChangeRequest::Manifests { .. }, ChangeAnswer::Manifests(sent)) => {
                 self.take_manifests(tick, sent);
             }
+            (ChangeRequest::Standing, ChangeAnswer::Standing(standing)) => {
+                self.take_standing(tick, from, &standing);
+            }
             (ChangeRequest::Closes { epoch }, ChangeAnswer::Closes(closes)) => {
                 let is_under_way = |boundary: &Boundary| boundary.epoch == *epoch;
                 if self.membership.boundary.as_ref().is_some_and(is_under_way) {

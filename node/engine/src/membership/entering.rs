@@ -271,6 +271,7 @@ impl Engine {
         // what was signed in this epoch by a life that this one does not remember is asked first
         self.startup_check = Some(StartupCheck::since(self.store.log_head()));
         self.catch_up.forget();
+        self.end_abstaining();
         self.rules.signing = self.signing();
         // what an earlier life signed in this epoch, if the journal says so, comes before anything
         if let Err(error) = self.read_unread(&in_force.locks) {

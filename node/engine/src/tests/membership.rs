@@ -12,6 +12,7 @@ use crate::settings::{ANNOUNCED_AT_ONCE, Endorsement};
 use crate::{Decider, NoteKind, Operation, Reply};
 
 mod approving;
+mod returning;
 mod succession;
 
 fn decider() -> Decider {

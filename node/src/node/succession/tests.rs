@@ -200,7 +200,7 @@ fn a_crash_after_any_step_is_taken_up_by_the_next_start() {
             drop(adopt(&waiting.home(), waiting.former(), waiting.following()).unwrap());
         }),
         ("the former key abstained", |waiting| {
-            std::fs::write(history::marker(&waiting.home()), "an old copy").unwrap();
+            std::fs::write(waiting.home().votes_abstain(), "an old copy").unwrap();
             waiting.begin();
         }),
         ("the voting key is in its place", |waiting| {

@@ -142,7 +142,7 @@ pub(super) fn sync_answer(bytes: &[u8]) -> bool {
 fn check_change_answer(answer: &ChangeAnswer) {
     match answer {
         ChangeAnswer::Epochs(certificates) => certificates.iter().for_each(check_certificate),
-        ChangeAnswer::Manifests(_) => {}
+        ChangeAnswer::Manifests(_) | ChangeAnswer::Standing(_) => {}
         ChangeAnswer::Ready(batches) => batches.iter().for_each(check_batch),
         ChangeAnswer::Closes(closes) => closes
             .iter()
