@@ -249,3 +249,36 @@ fn a_rotation_is_given_up_and_its_key_erased_once_nothing_names_it() {
     assert_eq!(node.ssid_json(&cancel)["erased"], true);
     assert!(!node.file("voting.next.key").exists());
 }
+
+/// It is away when the others enter the epoch, and comes back as who it was before that.
+#[test]
+fn a_node_that_is_killed_while_its_keys_are_replaced_comes_back_with_the_new_ones() {
+    let mut cluster = Cluster::start(4);
+    let rotations: [(usize, &[&str], [&str; 3]); 2] = [
+        (3, &[], ["next_voting", "voting", "node_id"]),
+        (2, &["--network"], ["next_network", "network", "peer_id"]),
+    ];
+    for (epoch, (place, more, [next, now, id])) in (1..).zip(rotations) {
+        let rotate = ["key", "rotate", "--reason", "yearly"];
+        let node = cluster.node(place);
+        let rotated = node.ssid_json(&[&rotate[..], more].concat());
+        let wanted = keys(node)[next][id].clone();
+        let hash = rotated["proposed"]["manifest_hash"].as_str().unwrap();
+        approve(&[cluster.node(0), cluster.node(1)], hash);
+        cluster.node_mut(place).kill();
+        in_epoch(&cluster, epoch);
+        certify(cluster.node(0), &format!("v{epoch}"));
+        cluster.node_mut(place).start();
+        in_epoch(&cluster, epoch);
+        let after = keys(cluster.node(place));
+        assert_eq!(
+            (&after[now][id], &after[next]),
+            (&wanted, &Value::Null),
+            "epoch {epoch}"
+        );
+        cluster.node_mut(0).kill();
+        certify(cluster.node(place), &format!("v{epoch}.1"));
+        cluster.node_mut(0).start();
+        in_epoch(&cluster, epoch);
+    }
+}
