@@ -89,15 +89,15 @@ fn above(branch: &str) -> impl Iterator<Item = String> {
         .map(|(at, _)| branch[..at].to_owned())
 }
 
-/// Whether a branch is one that this node has published: it says so itself, and has nothing else on
-/// it.
+/// Whether a branch is one that this node has published, under any of its keys: it says so itself,
+/// and has nothing else on it.
 ///
 /// # Errors
 /// If it cannot be read; else, as the inner error, by what it is seen to be another's.
 pub(super) fn check(
     objects: &Objects,
     tip: ObjectId,
-    node: NodeId,
+    nodes: &[NodeId],
     federation: FederationId,
 ) -> Result<Result<(), String>, GitError> {
     let (root, _) = objects.commit(tip)?;
@@ -136,7 +136,9 @@ pub(super) fn check(
         .and_then(|bytes| BranchHead::parse(&bytes).ok());
     Ok(match head {
         None => Err(format!("its {HEAD_FILE} cannot be read")),
-        Some(head) if head.node_id != node => Err(format!("it is node {}'s", head.node_id)),
+        Some(head) if !nodes.contains(&head.node_id) => {
+            Err(format!("it is node {}'s", head.node_id))
+        }
         Some(head) if head.federation_id != federation => Err(format!(
             "it is of another federation, {}",
             head.federation_id
@@ -188,9 +190,12 @@ mod tests {
             let who = "t <t@localhost> 0 +0000";
             let text = format!("tree {root}\nauthor {who}\ncommitter {who}\n\nx\n");
             let tip = objects.write(Kind::Commit, text.as_bytes()).unwrap();
-            check(&objects, tip, NodeId([1; 32]), FederationId([2; 32])).unwrap()
+            let nodes = [NodeId([1; 32]), NodeId([3; 32])];
+            check(&objects, tip, &nodes, FederationId([2; 32])).unwrap()
         };
         assert_eq!(check(&[(HEAD_FILE, &head(1, 2))]), Ok(()));
+        // begun under a key that this node's took the place of
+        assert_eq!(check(&[(HEAD_FILE, &head(3, 2))]), Ok(()));
         for (files, reason) in [
             (
                 vec![(HEAD_FILE, head(1, 2)), ("z", String::new())],

@@ -23,6 +23,8 @@ const FETCH_SECONDS: u64 = 60;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) me: NodeId,
+    /// The keys that this node's took the places of.
+    pub(super) former: Vec<NodeId>,
     pub(super) branch: String,
     /// Where this node publishes, or why it does not.
     pub(super) own: Result<GitRemote, String>,
@@ -94,6 +96,7 @@ impl Plan {
         let (own, own_shown) = own_remote(&settings.local_node.git_remote, origin, &allowed);
         let mut plan = Self {
             me,
+            former: Vec::new(),
             branch: sync.git_branch.clone(),
             own,
             own_shown,
@@ -125,6 +128,12 @@ impl Plan {
         };
         plan.enter(manifest);
         plan
+    }
+
+    /// The same of a node whose key took the places of these.
+    #[must_use]
+    pub fn going_on_from(self, former: Vec<NodeId>) -> Self {
+        Self { former, ..self }
     }
 
     /// The members are those of this manifest from now on.

@@ -26,6 +26,8 @@ use crate::engine::EngineHandle;
 /// The own branch and how far it has come.
 pub(super) struct Publisher {
     source: Source,
+    /// The keys that this node's took the places of: what they began it goes on with.
+    former: Vec<NodeId>,
     federation: FederationId,
     /// Whether the remote's branch was looked at since the start.
     met: bool,
@@ -70,6 +72,7 @@ impl Publisher {
         };
         Self {
             source,
+            former: Vec::new(),
             federation,
             met: false,
             taken_in: Segments::new(),
@@ -78,6 +81,11 @@ impl Publisher {
             pushed: None,
             lines: 0,
         }
+    }
+
+    /// The same of a node whose key took the places of these.
+    pub(super) fn going_on_from(self, former: Vec<NodeId>) -> Self {
+        Self { former, ..self }
     }
 
     pub(super) fn remote(&self) -> &GitRemote {
@@ -211,7 +219,8 @@ impl Publisher {
         }
         let (_, tip) = mirror::fetch(git, &self.source).await?;
         // only a branch that this key began is gone on with: anybody's may bear the name
-        match own::check(&repository.objects()?, tip, *node, self.federation)? {
+        let keys = [&[*node], &self.former[..]].concat();
+        match own::check(&repository.objects()?, tip, &keys, self.federation)? {
             Ok(()) => Ok(Some(tip)),
             Err(reason) => {
                 let default = if there.is_default {

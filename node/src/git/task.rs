@@ -83,6 +83,7 @@ pub fn start(plan: Plan, context: Context, tracker: &tokio_util::task::TaskTrack
             plan.branch.clone(),
             plan.own_dir.clone(),
         )
+        .going_on_from(plan.former.clone())
     });
     let members: Vec<_> = plan
         .members

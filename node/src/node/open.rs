@@ -115,7 +115,8 @@ impl Opened {
             key.node_id(),
             &home.git(),
             origin,
-        );
+        )
+        .going_on_from(succession::former_keys(&known, key.node_id()));
         // the engine proves what came after the genesis; until it has, others go by what it wrote
         let epochs = Arc::new(Epochs::new(genesis));
         let told = watch::Sender::new(Arc::new(known));

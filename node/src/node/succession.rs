@@ -168,6 +168,21 @@ fn replaced_in(known: &Epochs, former: &NodeId, next: &NodeId) -> Option<Epoch> 
     found.map(|epoch| epoch.number())
 }
 
+/// The keys that a node's took the places of, the latest first.
+pub(super) fn former_keys(known: &Epochs, node: NodeId) -> Vec<NodeId> {
+    let numbers = (1..=known.current().number().0).rev().map(Epoch);
+    let epochs = numbers.filter_map(|number| known.get(number));
+    let changes = epochs.filter_map(|epoch| epoch.manifest().change.as_ref());
+    let (mut key, mut former) = (node, Vec::new());
+    for succession in changes.flat_map(|change| &change.succeeds) {
+        if succession.member == key {
+            key = succession.former;
+            former.push(key);
+        }
+    }
+    former
+}
+
 /// Puts the next key's journal in the former one's place. What its operator decided holds for the
 /// next key, and what it announced is offered again by that.
 fn begin_journal(

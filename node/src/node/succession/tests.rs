@@ -151,6 +151,7 @@ impl Waiting {
         };
         assert_eq!(history.records[1..], [succeeds, note()], "{what}");
         let known = &in_use.known;
+        assert_eq!(former_keys(known, member.node_id), [self.former().node]);
         assert!(!is_due(&home, known, &member.node_id, &peer), "{what}");
     }
 }
