@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use ssid_tests::git::{bare_repository, commit_files, git};
-use ssid_tests::{Cluster, Node, Organisation, Outcome, Shape, free_port};
+use ssid_tests::{Cluster, Node, Organisation, Outcome, SOON, Shape, eventually, free_port};
 
 const BRANCH: &str = "ssid-federation";
 
@@ -123,6 +123,46 @@ fn a_branch_that_somebody_removed_is_published_again() {
     assert_eq!(outcome["own_published"], true, "{outcome}");
     let after = tip(&remote, BRANCH);
     git(&remote, &["merge-base", "--is-ancestor", &before, &after]);
+}
+
+#[test]
+fn under_its_next_key_a_node_goes_on_with_the_branch_that_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let (remote, _) = repository(dir.path(), "r.git");
+    let mut cluster = members(Some(&remote), [BRANCH, "other"]);
+    cluster.start_all();
+    cluster.wait_ready();
+    published(cluster.node(0));
+    let before = tip(&remote, BRANCH);
+    let rotated = cluster
+        .node(0)
+        .ssid_json(&["key", "rotate", "--reason", "yearly"]);
+    let hash = rotated["proposed"]["manifest_hash"].as_str().unwrap();
+    let node = cluster.node(1);
+    eventually("the proposal is approved", SOON, || {
+        let approved = node.ssid(&["membership", "approve", &hash[..12]]);
+        if approved.code == Some(0) {
+            Ok(())
+        } else {
+            Err(approved.stderr)
+        }
+    });
+    eventually("the node runs under its next key", SOON, || {
+        let outcome = cluster.node(0).ssid(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
+        let node_id = status["node"]["node_id"].clone();
+        if node_id == rotated["next_key"] {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    });
+    published(cluster.node(0));
+    let after = tip(&remote, BRANCH);
+    git(&remote, &["merge-base", "--is-ancestor", &before, &after]);
+    let head = git(&remote, &["show", &format!("{after}:head.json")]);
+    let head: Value = serde_json::from_str(&head).unwrap();
+    assert_eq!(head["node_id"], rotated["next_key"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ssid_protocol::certificate::Certificate;
 use ssid_protocol::evidence::{Signed, Statement};
 use ssid_protocol::id::{Choice, Epoch, ManifestHash, NodeId, SubjectId};
+use ssid_protocol::manifest::{Manifest, Succession};
 use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::set_tree::{
     CertifiedEntry, EntrySet, LockEntry, Part, Prefix, SentPart, Walk, WalkError,
@@ -54,6 +55,9 @@ pub(super) struct Boundary {
     pub(super) epoch: Epoch,
     /// The manifest of the next.
     pub(super) next: ManifestHash,
+    /// Voters of the next epoch whose keys take the places of others', by those: until they enter it
+    /// they speak under the former ones.
+    voices: BTreeMap<NodeId, NodeId>,
     /// When this node knew.
     pub(super) since: Steady,
     /// What others' sets are compared with.
@@ -111,10 +115,11 @@ pub(super) enum Fault {
 }
 
 impl Boundary {
-    pub(super) fn new(epoch: Epoch, next: ManifestHash, now: Steady) -> Self {
+    pub(super) fn new(ending: &Manifest, next: &Manifest, now: Steady) -> Self {
         Self {
-            epoch,
-            next,
+            epoch: ending.epoch,
+            next: next.hash(),
+            voices: voices(ending, next),
             since: now,
             sets: None,
             is_drawn_up: false,
@@ -181,11 +186,28 @@ impl Boundary {
         true
     }
 
+    /// Who a node is in the next epoch.
+    pub(super) fn voice(&self, node: NodeId) -> NodeId {
+        self.voices.get(&node).copied().unwrap_or(node)
+    }
+
+    /// The weight in the next epoch of those who said something of a close, and how many they are.
+    fn weight_in_next(&self, nodes: &BTreeSet<NodeId>, next: &VoterSet) -> (u64, usize) {
+        let voices = nodes.iter().map(|node| self.voice(*node));
+        weight_of(&voices.collect(), next)
+    }
+
+    fn is_confirmable(&self, close: &Close, next: &VoterSet) -> bool {
+        let (counted, signers) = self.weight_in_next(&close.counted_by, next);
+        let (confirmed, _) = self.weight_in_next(&close.confirmed_by, next);
+        next.is_quorum(counted, signers) || next.exceeds_faulty(confirmed)
+    }
+
     /// Closes that this node may confirm now: voters of a quorum of the next epoch counted them, or
     /// voters of more than F have confirmed them.
     pub(super) fn confirmable(&self, next: &VoterSet, me: &NodeId) -> Vec<NodeId> {
         let may = |(_, close): &(&NodeId, &Close)| {
-            !close.confirmed_by.contains(me) && is_confirmable(close, next)
+            !close.confirmed_by.contains(me) && self.is_confirmable(close, next)
         };
         self.closes
             .iter()
@@ -198,7 +220,7 @@ impl Boundary {
     /// closes of a quorum of the epoch that ends.
     pub(super) fn enough(&self, ending: &VoterSet, next: &VoterSet) -> Option<Vec<NodeId>> {
         let is_trusted = |(_, close): &(&NodeId, &Close)| {
-            let (weight, signers) = weight_of(&close.confirmed_by, next);
+            let (weight, signers) = self.weight_in_next(&close.confirmed_by, next);
             close.counted.is_some() && next.is_quorum(weight, signers)
         };
         let closers = self.closes.iter().filter(is_trusted);
@@ -216,10 +238,20 @@ pub(super) fn weight_of(nodes: &BTreeSet<NodeId>, voters: &VoterSet) -> (u64, us
     (weights.iter().sum(), weights.len())
 }
 
-fn is_confirmable(close: &Close, next: &VoterSet) -> bool {
-    let (counted, signers) = weight_of(&close.counted_by, next);
-    let (confirmed, _) = weight_of(&close.confirmed_by, next);
-    next.is_quorum(counted, signers) || next.exceeds_faulty(confirmed)
+/// The keys that the next manifest replaces, with those that follow, of members that keep their
+/// network identity: whoever is heard under that is the same node before and after.
+fn voices(ending: &Manifest, next: &Manifest) -> BTreeMap<NodeId, NodeId> {
+    let change = next.change.iter();
+    let named = change.flat_map(|change| &change.succeeds);
+    let is_same = |it: &&Succession| {
+        let (before, after) = (ending.member(&it.former), next.member(&it.member));
+        let peers = before.zip(after);
+        peers.is_some_and(|(before, after)| before.peer_id == after.peer_id)
+    };
+    named
+        .filter(is_same)
+        .map(|it| (it.former, it.member))
+        .collect()
 }
 
 impl Close {

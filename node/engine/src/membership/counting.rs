@@ -81,7 +81,7 @@ impl Engine {
         let Some(next) = self.epochs.get(boundary.epoch.next()) else {
             return;
         };
-        if next.voters().index_of(&me).is_none() {
+        if next.voters().index_of(&boundary.voice(me)).is_none() {
             return;
         }
         for closer in boundary.confirmable(next.voters(), &me) {

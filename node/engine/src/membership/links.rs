@@ -187,7 +187,12 @@ impl Engine {
         if latest.epoch <= current || self.membership.boundary.as_ref().is_some_and(is_begun) {
             return;
         }
-        let boundary = Boundary::new(ending, latest.hash(), tick.steady);
+        let boundary = {
+            let mut manifests = self.membership.chain.manifests();
+            let before = manifests.find(|manifest| manifest.epoch == ending);
+            before.map(|before| Boundary::new(before, latest, tick.steady))
+        };
+        let Some(boundary) = boundary else { return };
         self.membership.boundary = Some(boundary);
         self.rules.signing = self.signing();
         // what was said before this node knew that the epoch had ended
