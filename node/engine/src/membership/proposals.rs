@@ -9,6 +9,7 @@ use ssid_protocol::handover::Handover;
 use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
 use ssid_protocol::manifest::Manifest;
 use ssid_protocol::member::Member;
+use ssid_protocol::quorum::VoterSet;
 use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request, SentManifest};
 use ssid_protocol::timeliness::untimely;
 use ssid_storage::{NoteKind, ProposalRow, StorageError};
@@ -41,6 +42,8 @@ pub(super) struct Proposals {
 #[derive(Debug)]
 struct Proposal {
     manifest: Manifest,
+    /// Its voters, whose keys are dear to parse: they are asked for with every tick.
+    voters: Option<VoterSet>,
     /// Those that came with it, of keys that it replaces.
     handovers: Vec<Handover>,
     proposers: BTreeSet<NodeId>,
@@ -78,6 +81,11 @@ impl Proposals {
         proposed.or_else(|| self.own_seats.get(hash))
     }
 
+    /// The voters of a manifest that was proposed here; of an own seat nobody asks for them.
+    pub(super) fn voters(&self, hash: &ManifestHash) -> Option<&VoterSet> {
+        self.known.get(hash)?.voters.as_ref()
+    }
+
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = (&ManifestHash, &Manifest)> {
         let known = self.known.iter();
@@ -108,6 +116,7 @@ impl Proposals {
         let place = self.next_place;
         self.next_place += 1;
         let proposal = self.known.entry(hash).or_insert(Proposal {
+            voters: manifest.voters().ok(),
             manifest,
             handovers,
             proposers: BTreeSet::new(),

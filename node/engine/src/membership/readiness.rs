@@ -106,8 +106,8 @@ impl Engine {
         let is_ready = |node: &NodeId| readiness.is_fresh(hash, node, now, COUNTS_FOR);
         let newcomers = self.newcomers(now, manifest).into_iter();
         let mut missing: Vec<NodeId> = newcomers.filter(|node| !is_ready(node)).collect();
-        let Ok(voters) = manifest.voters() else {
-            return missing; // no valid manifest: it is never proposed
+        let Some(voters) = self.membership.proposals.voters(hash) else {
+            return missing;
         };
         let is_there = |node: &NodeId| {
             self.is_there(now, &former(manifest, *node))
