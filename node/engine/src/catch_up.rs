@@ -110,7 +110,8 @@ impl Engine {
             self.catch_up
                 .under_way
                 .insert(node, Conversation::default());
-            let first = if self.startup_check.is_some() {
+            // a guest has signed nothing that anybody could tell it
+            let first = if self.startup_check.is_some() && self.is_member() {
                 Request::Own
             } else {
                 Request::Status

@@ -24,6 +24,11 @@ fn keys(node: &Node) -> Value {
 
 /// The proposal is seen at these nodes, which approve it.
 fn approve(nodes: &[&Node], hash: &str) -> Value {
+    approve_with(nodes, hash, &[])
+}
+
+/// The same, with options.
+fn approve_with(nodes: &[&Node], hash: &str, options: &[&str]) -> Value {
     let mut seen = Value::Null;
     for node in nodes {
         eventually("a proposal reaches the others", SOON, || {
@@ -34,7 +39,8 @@ fn approve(nodes: &[&Node], hash: &str) -> Value {
                 Err(seen.clone())
             }
         });
-        let _ = node.ssid(&["membership", "approve", &hash[..12]]).well();
+        let command = ["membership", "approve", &hash[..12]];
+        let _ = node.ssid(&[&command[..], options].concat()).well();
     }
     seen
 }
@@ -158,11 +164,15 @@ fn a_node_whose_disk_is_gone_comes_back_under_a_new_key_which_its_trust_passes_o
         .node(0)
         .ssid_json(&["membership", "propose", "--from", path]);
     let hash = proposed["manifest_hash"].as_str().unwrap();
-    let seen = approve(&[cluster.node(1)], hash);
+    // the new key as its organisation says it; it runs once it is a member
+    let new = member["node_id"].as_str().unwrap();
+    let options = ["--confirm", &new[..8], "--not-ready"];
+    let seen = approve_with(&[cluster.node(0), cluster.node(1)], hash, &options);
     assert_eq!(seen["replaced_keys"][0]["handed_over"], false);
     let shown = cluster.node(1).ssid(&["membership", "show", &hash[..12]]);
-    assert!(shown.stdout.contains("did NOT sign"), "{}", shown.stdout);
-    let _ = approve(&[cluster.node(2)], hash);
+    let words: Vec<_> = shown.stdout.split_whitespace().collect();
+    assert!(words.join(" ").contains("did NOT sign"), "{words:?}");
+    let _ = approve_with(&[cluster.node(2)], hash, &options);
     in_epoch(&cluster, 1);
 
     let (genesis, chain) = (

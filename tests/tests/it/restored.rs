@@ -30,7 +30,7 @@ fn next_epoch(cluster: &Cluster) {
     let path = path.to_str().unwrap();
     let first = cluster.node(0);
     let _ = first.ssid(&["membership", "draft", "-o", path]).well();
-    let proposed = first.ssid_json(&["membership", "propose", path]);
+    let proposed = first.ssid_json(&["membership", "propose", "--from", path]);
     let hash = proposed["manifest_hash"].as_str().unwrap();
     for node in &cluster.nodes()[1..3] {
         eventually("the proposal is approved", SOON, || {

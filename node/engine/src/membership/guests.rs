@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// Whether this node is a member of the epoch that it is in.
-    fn is_member(&self) -> bool {
+    pub(crate) fn is_member(&self) -> bool {
         self.epochs.current().key(&self.me).is_some()
     }
 

@@ -251,7 +251,8 @@ impl Engine {
         }
     }
 
-    /// Whether this node may say that it is ready: it has been heard out after its start, has its
+    /// Whether this node may say that it is ready: it has been heard out after its start if it is a
+    /// member, has its
     /// whole past, is in the latest epoch that it knows, and holds as much as voters of a quorum
     /// said that they hold.
     fn lacks_nothing(&self) -> bool {
@@ -265,7 +266,7 @@ impl Engine {
         let level = self.peers.connected.iter().filter(|node| is_level(node));
         let places: Vec<_> = level.filter_map(|node| voters.index_of(node)).collect();
         let weight = places.iter().map(|place| voters.weight(*place)).sum();
-        self.startup_check.is_none()
+        (self.startup_check.is_none() || !self.is_member())
             && self.standing.abstaining().is_none()
             && !self.has_epoch_ended()
             && self.registry.trouble().is_none()
