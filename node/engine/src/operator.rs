@@ -57,6 +57,8 @@ impl Engine {
                 kind.word()
             );
             self.keep_decision(tick, operation, decider);
+        } else if kind != NoteKind::Refuse {
+            self.renew_approval(tick, subject, choice);
         }
         let open = self
             .open

@@ -2,7 +2,7 @@
 //! §4, *Approving*). An approval is both the endorsement of round 0 and the standing choice of all
 //! later ones; it takes effect once the new voters say to be ready, unless the operator waives that.
 
-use ssid_protocol::id::Choice;
+use ssid_protocol::id::{Choice, SubjectId};
 use ssid_protocol::voting::Input;
 use ssid_storage::{JournalRecord, NoteKind, OperatorNote};
 
@@ -118,6 +118,16 @@ impl Engine {
             }
         }
         self.follow_approval(tick);
+    }
+
+    /// The operator approves once more what the approval stands for already: in a conflict that
+    /// carries it through further rounds.
+    pub(crate) fn renew_approval(&mut self, tick: &mut Tick, subject: SubjectId, choice: Choice) {
+        let open = self.open.get(&subject);
+        let is_it = open.is_some_and(|open| open.machine.standing() == Some(choice));
+        if is_it && subject == self.epochs.current().change() {
+            self.apply(tick, subject, Input::Choose(choice));
+        }
     }
 
     /// Writes down that the operator refuses a proposal, or takes an approval back. Once all that

@@ -164,3 +164,30 @@ fn refusing_all_that_is_proposed_is_a_nil_prevote() {
     say(&mut net, 1, NoteKind::Refuse, &manifest);
     assert_eq!(votes(&net, 1, Phase::Prevote), [None]);
 }
+
+/// What a standing choice carries is bounded: people are asked then, and may say the same again.
+#[test]
+fn whoever_approves_again_in_a_conflict_goes_on() {
+    let mut net = Net::new(4);
+    net.settle();
+    let manifest = change(&net, 0, |_| {});
+    propose(&mut net, 0, &manifest);
+    say(&mut net, 1, NoteKind::Endorse, &manifest);
+    for node in [2, 3] {
+        say(&mut net, node, NoteKind::Refuse, &manifest);
+    }
+    net.pass(200);
+    let stands = |net: &Net| {
+        let engine = net.engine(1);
+        let subject = engine.epochs().current().change();
+        let view = engine.instances(Some(subject), None, 1).pop().unwrap();
+        (view.in_conflict, view.round)
+    };
+    let (is_in_conflict, round) = stands(&net);
+    assert!(is_in_conflict);
+    for node in [0, 1] {
+        say(&mut net, node, NoteKind::Endorse, &manifest);
+    }
+    net.pass(20);
+    assert!(stands(&net).1 > round, "{round:?}");
+}
