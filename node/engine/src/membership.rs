@@ -41,6 +41,7 @@ mod handovers;
 mod late_ones;
 mod links;
 mod own_close;
+mod own_seats;
 mod proposals;
 mod readiness;
 mod view;

@@ -67,6 +67,26 @@ impl Engine {
         Ok(self.operated(kind, subject, choice, open))
     }
 
+    /// Writes down what the operator said: in the journal it comes before what it makes this node
+    /// sign.
+    pub(super) fn write_note(
+        &mut self,
+        tick: &mut Tick,
+        subject: SubjectId,
+        kind: NoteKind,
+        choice: Choice,
+    ) {
+        let note = OperatorNote {
+            subject,
+            kind,
+            choice: Some(choice),
+        };
+        tick.journal.push(JournalRecord::Note(note));
+        if let Some(open) = self.open.get_mut(&subject) {
+            open.note(note);
+        }
+    }
+
     /// Writes the decision down, and lets the voting go on by it.
     fn carry_out(&mut self, tick: &mut Tick, operation: Operation) {
         let Operation {
@@ -81,15 +101,7 @@ impl Engine {
             }
             return;
         }
-        let note = OperatorNote {
-            subject,
-            kind,
-            choice: Some(choice),
-        };
-        tick.journal.push(JournalRecord::Note(note));
-        if let Some(open) = self.open.get_mut(&subject) {
-            open.note(note);
-        }
+        self.write_note(tick, subject, kind, choice);
         match kind {
             NoteKind::Stand => {
                 self.apply(tick, subject, Input::Choose(choice));

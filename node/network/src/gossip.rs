@@ -110,10 +110,6 @@ impl Gossiping {
         directory: &Directory,
     ) -> Result<(), Decision> {
         let now = Instant::now();
-        // it may say things that an honest node would not pass on: that is looked at once it counts
-        if directory.is_guest(&source) {
-            return Err(Decision::Ignore(Outcome::Ignored));
-        }
         // gossipsub lets the envelope's bytes pass, too
         if data.len() > MESSAGE_BYTES {
             return Err(Decision::Reject(Refusal::MessageBytes.name()));
@@ -131,6 +127,10 @@ impl Gossiping {
         }
         if !self.peer_bytes.take(source, data.len() as f64, now) {
             return Err(self.past_rate("peer_bytes", own.is_some()));
+        }
+        // no member yet: nothing that it says counts, though what it sends does
+        if directory.is_guest(&source) {
+            return Err(Decision::Ignore(Outcome::Ignored));
         }
         // a duplicate costs its bytes of the rate all the same: else repeating would be free
         if self.accepted_ids.contains(&message) {

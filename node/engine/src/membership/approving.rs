@@ -4,7 +4,7 @@
 
 use ssid_protocol::id::{Choice, SubjectId};
 use ssid_protocol::voting::Input;
-use ssid_storage::{JournalRecord, NoteKind, OperatorNote};
+use ssid_storage::NoteKind;
 
 use super::proposals::{is_timely_proposal, manifest_of};
 use crate::clock::Now;
@@ -107,15 +107,7 @@ impl Engine {
             .into_iter()
             .chain(waived)
         {
-            let note = OperatorNote {
-                subject,
-                kind,
-                choice: Some(choice),
-            };
-            tick.journal.push(JournalRecord::Note(note));
-            if let Some(open) = self.open.get_mut(&subject) {
-                open.note(note);
-            }
+            self.write_note(tick, subject, kind, choice);
         }
         self.follow_approval(tick);
     }
@@ -134,16 +126,7 @@ impl Engine {
     /// are known are refused the prevote is nil.
     pub(crate) fn reject(&mut self, tick: &mut Tick, choice: Choice) {
         let subject = self.epochs.current().change();
-        let note = OperatorNote {
-            subject,
-            kind: NoteKind::Refuse,
-            choice: Some(choice),
-        };
-        tick.journal.push(JournalRecord::Note(note));
-        let Some(open) = self.open.get_mut(&subject) else {
-            return;
-        };
-        open.note(note);
+        self.write_note(tick, subject, NoteKind::Refuse, choice);
         self.follow_approval(tick);
     }
 

@@ -15,14 +15,13 @@ use ssid_protocol::timeliness::untimely;
 use ssid_storage::{NoteKind, ProposalRow, StorageError};
 
 use super::handovers;
+use super::own_seats::OwnSeats;
 use crate::clock::Steady;
 use crate::engine::{Engine, Tick};
 use crate::proof::Proof;
 use crate::request::{Decider, OperatorRefusal, Proposed, RefusalKind};
 use crate::settings::{PROPOSAL_AGE, PROPOSALS, PROPOSALS_OF_ONE};
 
-/// Manifests that this node may be asked to be ready for, before an announcement of them is here.
-const OWN_SEATS: usize = 4;
 /// How soon a manifest is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -33,7 +32,7 @@ pub(super) struct Proposals {
     wanted: BTreeMap<ManifestHash, Wanted>,
     /// Manifests that would make this node a voter, and of which no announcement is here: a guest
     /// hears none. They are there to be said ready for.
-    own_seats: BTreeMap<ManifestHash, Manifest>,
+    own_seats: OwnSeats,
     /// Given to the next proposal, to tell the older from the newer.
     next_place: u64,
 }
@@ -50,11 +49,9 @@ struct Proposal {
     place: u64,
 }
 
-/// A manifest that an announcement names, or that somebody asks this node to be ready for.
+/// A manifest that an announcement names.
 #[derive(Debug, Default)]
 struct Wanted {
-    /// Who asked.
-    asked_by: Option<NodeId>,
     announcements: Vec<(Event, Proof)>,
     ask_at: Steady,
     times: usize,
@@ -344,16 +341,21 @@ impl Engine {
 
     /// Somebody asks this node to be ready for a manifest that it does not know. Only who has no
     /// vote has a reason to ask for that.
-    pub(super) fn want_own_seat(&mut self, tick: &Tick, from: NodeId, hash: &ManifestHash) {
-        let proposals = &mut self.membership.proposals;
-        let is_full = proposals.own_seats.len() + proposals.wanted.len() >= OWN_SEATS;
-        if self.rules.me.is_none() && !is_full && !proposals.wanted.contains_key(hash) {
-            let wanted = Wanted {
-                asked_by: Some(from),
-                ask_at: tick.steady,
-                ..Wanted::default()
-            };
-            proposals.wanted.insert(*hash, wanted);
+    pub(super) fn want_own_seat(&mut self, tick: &mut Tick, from: NodeId, hash: &ManifestHash) {
+        let seats = &mut self.membership.proposals.own_seats;
+        if self.rules.me.is_none() && seats.note(from, *hash, tick.steady) {
+            let hashes = vec![*hash];
+            let request = Request::Change(ChangeRequest::Manifests { hashes });
+            tick.effects.asks.push((from, request));
+        }
+    }
+
+    /// A manifest has come that may be one of an own seat.
+    fn take_own_seat(&mut self, hash: &ManifestHash, manifest: &Manifest) {
+        let is_own_seat = manifest.member(&self.me).is_some_and(Member::is_voter);
+        let is_wanted = self.membership.proposals.own_seats.wants(hash);
+        if is_wanted && is_own_seat && self.membership.chain.check_next(manifest).is_ok() {
+            self.membership.proposals.own_seats.fill(hash, manifest);
         }
     }
 
@@ -365,17 +367,13 @@ impl Engine {
             };
             let hash = manifest.hash();
             self.prove(tick, &manifest);
+            self.take_own_seat(&hash, &manifest);
             let Some(wanted) = self.membership.proposals.wanted.remove(&hash) else {
                 continue;
             };
             let event = manifest.epoch_event();
             if let Err(error) = self.membership.chain.check_next(&manifest) {
                 tracing::warn!(manifest = %hash, %error, "a proposed manifest is not valid");
-                continue;
-            }
-            let is_own_seat = manifest.member(&self.me).is_some_and(Member::is_voter);
-            if wanted.announcements.is_empty() && is_own_seat && self.rules.me.is_none() {
-                self.membership.proposals.own_seats.insert(hash, manifest);
                 continue;
             }
             let federation = self.epochs.current().federation();
@@ -413,8 +411,7 @@ impl Engine {
             wanted.ask_at = tick.steady.after(ASK_AGAIN);
             // who announced it serves it; and then everybody else
             let signers = wanted.announcements.iter().map(|(_, proof)| proof.signer());
-            let served_by = wanted.asked_by.into_iter().chain(signers);
-            let mut whom: Vec<_> = served_by.filter(|node| connected.contains(node)).collect();
+            let mut whom: Vec<_> = signers.filter(|node| connected.contains(node)).collect();
             whom.extend(&connected);
             let at = wanted.times % whom.len();
             wanted.times += 1;
