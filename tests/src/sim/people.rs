@@ -58,12 +58,26 @@ impl World<'_> {
         engine.is_some_and(|engine| engine.epochs().current().change() == subject)
     }
 
-    /// Whether an operator may still stand for a candidate: a change of members that is too old, or
-    /// ahead of the clock, is proposed anew, unless somebody is locked on it.
+    /// Whether operators may still stand for a candidate. A change of members that is too old, or
+    /// ahead of the clock, is proposed anew, unless somebody is locked on it; and one that some have
+    /// no room for, since its proposer has others, can be approved by the rest alone.
     fn may_be_chosen(&self, at: usize, subject: SubjectId, event: Option<&Event>) -> bool {
         let now = self.clock.shown(self.machines[at].skew);
-        let is_timely = |event: &Event| untimely(event, now, PROPOSAL_AGE).is_none();
-        event.is_some_and(|event| !self.is_change(at, subject) || is_timely(event))
+        let is_for_all = |event: &Event| {
+            untimely(event, now, PROPOSAL_AGE).is_none() && self.is_known_to_all(subject, event)
+        };
+        event.is_some_and(|event| !self.is_change(at, subject) || is_for_all(event))
+    }
+
+    /// Whether every honest machine that has a subject open has this event for it.
+    fn is_known_to_all(&self, subject: SubjectId, event: &Event) -> bool {
+        let engines = self.honest_machines().into_iter();
+        let engines = engines.filter_map(|at| self.machines[at].engine.as_ref());
+        let mut views = engines.flat_map(|engine| engine.instances(Some(subject), None, 1));
+        views.all(|view| {
+            let mut known = view.candidates.iter();
+            known.any(|known| known.event.as_ref() == Some(event))
+        })
     }
 
     /// Whether what is open can be decided by those who are there.
