@@ -74,11 +74,9 @@ impl Returning {
     /// Whether a former life may have announced an event: this one then neither announces it nor
     /// takes it for a sign that its history is wanting.
     pub(super) fn is_of_former_life(&self, event: &Event) -> bool {
-        let instant = event
-            .instant()
-            .map(ssid_protocol::event::Instant::unix_millis);
+        let instant = event.instant();
         let since = self.alone_since.map(|since| i128::from(since.0));
-        since.is_some_and(|since| instant.is_none_or(|at| i128::from(at) <= since))
+        since.is_some_and(|since| instant.is_none_or(|at| i128::from(at.unix_millis()) <= since))
     }
 }
 
