@@ -226,6 +226,8 @@ impl Engine {
             self.note_sync(tick, from, false);
         }
         let next = answer.and_then(|answer| self.use_answer(tick, from, request, answer));
+        // what is open is nothing to a guest, and refused to it
+        let next = next.filter(|next| self.is_member() || !matches!(next, Request::Open { .. }));
         match next {
             Some(question) if self.peers.connected.contains(&from) => {
                 tick.effects.asks.push((from, question));

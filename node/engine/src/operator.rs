@@ -398,8 +398,9 @@ impl Engine {
             NoteKind::Stand => self.words_for_choice(open, choice),
             NoteKind::Endorse | NoteKind::Refuse | NoteKind::Waive => {
                 let ballot = self.own_ballot(open, Round::ZERO);
+                let review = || self.review(open).map(|review| review.explanation);
                 ballot.map_or_else(
-                    || "noted".to_owned(),
+                    || review().unwrap_or_else(|| "noted".to_owned()),
                     |b| format!("this node prevoted {} in round 0", words(b)),
                 )
             }

@@ -417,10 +417,7 @@ impl Engine {
             Approval::Holds(choice) => return Some(Stand::Behind(choice)),
             Approval::Waits(whom) => (
                 ReviewReason::NotReady,
-                format!(
-                    "approved; it waits for {} to say that it is ready",
-                    whom.join(", ")
-                ),
+                format!("it waits for {} to say that it is ready", whom.join(", ")),
             ),
             Approval::Untimely => (
                 ReviewReason::Operator,

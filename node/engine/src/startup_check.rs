@@ -120,7 +120,8 @@ impl Engine {
 
     /// The start-up check for people; `None` once it is over.
     pub(super) fn startup_check_view(&self) -> Option<StartupCheckView> {
-        let check = self.startup_check.as_ref()?;
+        // a guest has signed nothing, and asks nobody
+        let check = self.startup_check.as_ref().filter(|_| self.is_member())?;
         Some(StartupCheckView {
             heard: check.heard.iter().copied().collect(),
         })
