@@ -229,6 +229,21 @@ impl Node {
         self.ssid(&[&["--json"], args].concat()).well().json()
     }
 
+    /// Approves a proposed change of members, once the proposal has arrived.
+    ///
+    /// # Panics
+    /// If it is not approved in time.
+    pub fn approve(&self, manifest_hash: &str) {
+        eventually("the proposal is approved", SOON, || {
+            let approved = self.ssid(&["membership", "approve", &manifest_hash[..12]]);
+            if approved.code == Some(0) {
+                Ok(())
+            } else {
+                Err(approved.stderr)
+            }
+        });
+    }
+
     /// `ssid run` in the foreground, expected to end by itself.
     pub fn ssid_run(&self) -> Outcome {
         self.ssid(&["run"])

@@ -25,8 +25,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::inbox::{Arrived, Inbox};
 use super::handle::{CALLS, Call, EngineHandle, NODE_EVENTS};
 use crate::clock;
+
+mod inbox;
 
 /// Inputs taken into one tick.
 const TICK_INPUTS: usize = 1024;
@@ -133,21 +136,6 @@ enum Pending {
     Gossip(ssid_network::Ticket),
     Peer(ReplyHandle),
     Caller(oneshot::Sender<Reply>),
-}
-
-#[derive(Debug)]
-struct Inbox {
-    network: mpsc::Receiver<NetworkEvent>,
-    calls: mpsc::Receiver<Call>,
-    local: mpsc::Receiver<Inbound>,
-}
-
-/// Something that arrived.
-#[derive(Debug)]
-enum Arrived {
-    Network(NetworkEvent),
-    Call(Call),
-    Local(Inbound),
 }
 
 struct Task {
@@ -563,26 +551,6 @@ impl Task {
             .map(|(node, state)| (*node, state.clone()))
             .collect();
         self.peers.send_replace(Arc::new(peers));
-    }
-}
-
-impl Inbox {
-    async fn next(&mut self) -> Option<Arrived> {
-        tokio::select! {
-            event = self.network.recv() => event.map(Arrived::Network),
-            call = self.calls.recv() => call.map(Arrived::Call),
-            input = self.local.recv() => input.map(Arrived::Local),
-        }
-    }
-
-    /// Answers of peers first, then the network, then people: what is under way ends before more
-    /// begins.
-    fn try_next(&mut self) -> Option<Arrived> {
-        let local = self.local.try_recv().ok().map(Arrived::Local);
-        let network = || self.network.try_recv().ok().map(Arrived::Network);
-        local
-            .or_else(network)
-            .or_else(|| self.calls.try_recv().ok().map(Arrived::Call))
     }
 }
 

@@ -138,15 +138,7 @@ fn under_its_next_key_a_node_goes_on_with_the_branch_that_it_began() {
         .node(0)
         .ssid_json(&["key", "rotate", "--reason", "yearly"]);
     let hash = rotated["proposed"]["manifest_hash"].as_str().unwrap();
-    let node = cluster.node(1);
-    eventually("the proposal is approved", SOON, || {
-        let approved = node.ssid(&["membership", "approve", &hash[..12]]);
-        if approved.code == Some(0) {
-            Ok(())
-        } else {
-            Err(approved.stderr)
-        }
-    });
+    cluster.node(1).approve(hash);
     eventually("the node runs under its next key", SOON, || {
         let outcome = cluster.node(0).ssid(&["status", "--json"]);
         let status: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();

@@ -33,14 +33,7 @@ fn next_epoch(cluster: &Cluster) {
     let proposed = first.ssid_json(&["membership", "propose", "--from", path]);
     let hash = proposed["manifest_hash"].as_str().unwrap();
     for node in &cluster.nodes()[1..3] {
-        eventually("the proposal is approved", SOON, || {
-            let approved = node.ssid(&["membership", "approve", &hash[..12]]);
-            if approved.code == Some(0) {
-                Ok(())
-            } else {
-                Err(approved.stderr)
-            }
-        });
+        node.approve(hash);
     }
 }
 
