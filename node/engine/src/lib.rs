@@ -14,6 +14,7 @@ pub mod checking;
 mod clock;
 mod closing;
 mod commits;
+mod compacting;
 mod counts;
 mod engine;
 mod events;

@@ -1,11 +1,14 @@
 //! Changes of members (SPEC §4): what is proposed, and how this node leaves an epoch and enters the
 //! next.
 //!
-//! `proposals` keeps manifests that somebody proposed, `approving` what this node's operator says to
-//! them, `guests` which new voters are let in, `readiness` which of those are there, `links` the chain of those that were decided.
+//! `proposals` keeps manifests that somebody proposed, `manifests` asks for those that are not here,
+//! `proposing` and `approving` are what this node's operator says, `guests` which new voters are let
+//! in, `readiness` which of those are there, `links` the chain of those that were decided.
 //! Once the change of the epoch is decided, `boundary` is what ends it: `own_close` signs this
-//! node's close, `counting` asks others for theirs and takes them, `entering` goes over into the
-//! next epoch. `answers` serves whoever asks.
+//! node's close, `counting` asks others for theirs, `taking` takes what they answer into each `close`,
+//! `in_force` is what these leave to the next epoch, `entering` goes over into that, and `reopening`
+//! votes on what was open. `other_epochs` judges certificates of an epoch that is not this node's
+//! own. `answers` serves whoever asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +19,6 @@ use ssid_protocol::chain::Chain;
 use ssid_protocol::epoch::EpochContext;
 use ssid_protocol::evidence::Signed;
 use ssid_protocol::id::{Epoch, NodeId, SubjectId};
-use ssid_protocol::voting::Polka;
 use ssid_storage::{JournalRecord, LockRow, StorageError};
 
 use super::clock::Steady;
@@ -29,21 +31,29 @@ use proposals::Proposals;
 use readiness::Readiness;
 
 pub(super) use approving::Approval;
+pub(super) use reopening::polka;
 pub use view::{ChangeView, CloseView};
 
 mod answers;
 mod approving;
 mod boundary;
+mod close;
 mod counting;
 mod entering;
 mod guests;
 mod handovers;
+mod in_force;
 mod late_ones;
 mod links;
+mod manifests;
+mod other_epochs;
 mod own_close;
 mod own_seats;
 mod proposals;
+mod proposing;
 mod readiness;
+mod reopening;
+mod taking;
 mod view;
 
 /// What is known of changes of members.
@@ -197,14 +207,6 @@ impl Membership {
     /// It is decided again.
     pub(super) fn end_again(&mut self, subject: &SubjectId) -> bool {
         self.again.remove(subject).is_some()
-    }
-}
-
-/// What an inherited lock is to the instance.
-pub(super) fn polka(row: &LockRow) -> Polka {
-    Polka {
-        at: row.entry.at,
-        choice: row.entry.choice,
     }
 }
 

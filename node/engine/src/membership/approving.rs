@@ -6,7 +6,8 @@ use ssid_protocol::id::{Choice, SubjectId};
 use ssid_protocol::voting::Input;
 use ssid_storage::NoteKind;
 
-use super::proposals::{is_timely_proposal, manifest_of};
+use super::proposals::manifest_of;
+use super::proposing::is_timely_proposal;
 use crate::clock::Now;
 use crate::engine::{Engine, Tick};
 use crate::open::Open;

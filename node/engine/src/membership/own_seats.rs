@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use ssid_protocol::id::{ManifestHash, NodeId};
 use ssid_protocol::manifest::Manifest;
+use ssid_protocol::member::Member;
+use ssid_protocol::sync::{ChangeRequest, Request};
 
 use crate::clock::Steady;
+use crate::engine::{Engine, Tick};
 
 /// Seats of one asker. A proposer has two proposals, and others ask for those of several.
 const OF_ONE: usize = 4;
@@ -87,6 +90,28 @@ impl OwnSeats {
     /// Another epoch has begun.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+impl Engine {
+    /// Somebody asks this node to be ready for a manifest that it does not know. Only who has no
+    /// vote has a reason to ask for that.
+    pub(super) fn want_own_seat(&mut self, tick: &mut Tick, from: NodeId, hash: &ManifestHash) {
+        let seats = &mut self.membership.proposals.own_seats;
+        if self.rules.me.is_none() && seats.note(from, *hash, tick.steady) {
+            let hashes = vec![*hash];
+            let request = Request::Change(ChangeRequest::Manifests { hashes });
+            tick.effects.asks.push((from, request));
+        }
+    }
+
+    /// A manifest has come that may be one of an own seat.
+    pub(super) fn take_own_seat(&mut self, hash: &ManifestHash, manifest: &Manifest) {
+        let is_own_seat = manifest.member(&self.me).is_some_and(Member::is_voter);
+        let is_wanted = self.membership.proposals.own_seats.wants(hash);
+        if is_wanted && is_own_seat && self.membership.chain.check_next(manifest).is_ok() {
+            self.membership.proposals.own_seats.fill(hash, manifest);
+        }
     }
 }
 

@@ -2,37 +2,31 @@
 //! says what it is, so that the event counts as known together with that alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ssid_protocol::event::Event;
 use ssid_protocol::handover::Handover;
-use ssid_protocol::id::{Choice, ManifestHash, NodeId, UnixMillis};
+use ssid_protocol::id::{ManifestHash, NodeId};
 use ssid_protocol::manifest::Manifest;
-use ssid_protocol::member::Member;
 use ssid_protocol::quorum::VoterSet;
-use ssid_protocol::sync::{ChangeRequest, MANIFESTS, Request, SentManifest};
-use ssid_protocol::timeliness::untimely;
+use ssid_protocol::sync::SentManifest;
 use ssid_storage::{NoteKind, ProposalRow, StorageError};
 
 use super::handovers;
+use super::manifests::Wanted;
 use super::own_seats::OwnSeats;
 use crate::clock::Steady;
 use crate::engine::{Engine, Tick};
 use crate::proof::Proof;
-use crate::request::{Decider, OperatorRefusal, Proposed, RefusalKind};
-use crate::settings::{PROPOSAL_AGE, PROPOSALS, PROPOSALS_OF_ONE};
-
-/// How soon a manifest is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+use crate::settings::{PROPOSALS, PROPOSALS_OF_ONE};
 
 /// Manifests that are proposed, and announcements whose manifests are awaited.
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     known: BTreeMap<ManifestHash, Proposal>,
-    wanted: BTreeMap<ManifestHash, Wanted>,
+    pub(super) wanted: Wanted,
     /// Manifests that would make this node a voter, and of which no announcement is here: a guest
     /// hears none. They are there to be said ready for.
-    own_seats: OwnSeats,
+    pub(super) own_seats: OwnSeats,
     /// Given to the next proposal, to tell the older from the newer.
     next_place: u64,
 }
@@ -49,14 +43,6 @@ struct Proposal {
     place: u64,
 }
 
-/// A manifest that an announcement names.
-#[derive(Debug, Default)]
-struct Wanted {
-    announcements: Vec<(Event, Proof)>,
-    ask_at: Steady,
-    times: usize,
-}
-
 impl Proposal {
     fn sent(&self) -> SentManifest {
         SentManifest {
@@ -69,7 +55,7 @@ impl Proposal {
 impl Proposals {
     /// When a manifest is asked for again.
     pub(super) fn next(&self) -> Option<Steady> {
-        self.wanted.values().map(|wanted| wanted.ask_at).min()
+        self.wanted.next()
     }
 
     /// A proposed manifest.
@@ -104,7 +90,7 @@ impl Proposals {
     }
 
     /// A new proposal; its row.
-    fn add(
+    pub(super) fn add(
         &mut self,
         hash: ManifestHash,
         manifest: Manifest,
@@ -126,24 +112,6 @@ impl Proposals {
         ProposalRow {
             manifest,
             handovers,
-        }
-    }
-
-    /// Waits for the manifest of an announcement, within what one origin and all may have.
-    fn want(&mut self, hash: ManifestHash, event: &Event, proof: &Proof) {
-        let of_signer = |wanted: &&Wanted| {
-            let mut proofs = wanted.announcements.iter();
-            proofs.any(|(_, known)| known.signer() == proof.signer())
-        };
-        let of_one = self.wanted.values().filter(of_signer).count();
-        let is_new = !self.wanted.contains_key(&hash);
-        if is_new && (of_one >= PROPOSALS_OF_ONE || self.wanted.len() >= PROPOSALS) {
-            return; // it is announced again
-        }
-        let wanted = self.wanted.entry(hash).or_default();
-        let is_known = |(_, known): &(Event, Proof)| known.signer() == proof.signer();
-        if !wanted.announcements.iter().any(is_known) {
-            wanted.announcements.push((event.clone(), proof.clone()));
         }
     }
 
@@ -196,78 +164,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Proposes a manifest with the hand-overs of keys that it replaces, and approves it.
-    ///
-    /// # Errors
-    /// If it is not valid after the manifest in force, or this node may propose nothing now.
-    pub(crate) fn propose(
-        &mut self,
-        tick: &mut Tick,
-        manifest: Manifest,
-        handovers: &[Handover],
-        decider: &Decider,
-    ) -> Result<Proposed, OperatorRefusal> {
-        let refuse = |kind, reason: String| Err(OperatorRefusal::new(kind, reason));
-        if self.rules.me.is_none() {
-            let reason = "this node is no voter of the current epoch: only voters propose";
-            return refuse(RefusalKind::NoVoter, reason.into());
-        }
-        if !self.is_signing() {
-            let (_, reason) = self.can_sign();
-            let reason = format!("this node signs nothing now: {reason}");
-            return refuse(RefusalKind::NoVoter, reason);
-        }
-        if let Err(error) = self.membership.chain.check_next(&manifest) {
-            return refuse(RefusalKind::UnknownCandidate, error.to_string());
-        }
-        let event = manifest.epoch_event();
-        let subject = self.epochs.current().change();
-        if let Some((_, certified)) = self.certified_choice(&subject) {
-            let reason = format!(
-                "event {} ends this epoch: that is final",
-                certified.event_hash
-            );
-            return refuse(RefusalKind::Decided, reason);
-        }
-        if !is_timely_proposal(tick.now, &event) {
-            let reason = format!(
-                "created_at is {}: a proposal is at most {} days old, and no more than 5 minutes ahead",
-                manifest.created_at,
-                PROPOSAL_AGE.as_secs() / 86_400
-            );
-            return refuse(RefusalKind::NotEndorsable, reason);
-        }
-        let (hash, choice) = (manifest.hash(), event.choice());
-        if self.make_room_for(tick, self.me, &hash).is_err() {
-            let reason = format!("{PROPOSALS_OF_ONE} proposals of this node are voted on already");
-            return refuse(RefusalKind::Voted, reason);
-        }
-        // held to what others hold it to
-        let texts = handovers::texts(handovers);
-        let handovers = handovers::proven(self.epochs.current().federation(), &manifest, &texts);
-        let row = self.membership.proposals.add(hash, manifest, handovers);
-        tick.changes.proposals.push((hash, Some(row)));
-        tracing::info!(manifest = %hash, by = decider.by, reason = decider.reason, "a change of members is proposed");
-        // announced as own events are, and approved before it is: the prevote goes out with it
-        let is_announced = self.announced_as(&subject, choice);
-        self.ensure_open(tick, subject);
-        self.approve(tick, choice, false);
-        if !is_announced {
-            tick.own_events.push(event);
-        }
-        Ok(Proposed {
-            manifest: hash,
-            subject,
-            choice,
-        })
-    }
-
-    fn announced_as(&self, subject: &ssid_protocol::id::SubjectId, choice: Choice) -> bool {
-        let open = self.open.get(subject);
-        open.and_then(|open| open.announced.get(&choice))
-            .is_some_and(|proof| proof.signer() == self.me)
-    }
-
     /// Whether the manifest that a `federation_epoch` event names is known, and the event the one
     /// that follows from it. If the manifest is not here it is asked for.
     pub(crate) fn knows_manifest(
@@ -297,13 +193,13 @@ impl Engine {
             return true;
         }
         if let (Some(proof), Some(_)) = (proof, voter) {
-            self.membership.proposals.want(hash, event, proof);
+            self.membership.proposals.wanted.add(hash, event, proof);
         }
         false
     }
 
     /// Makes room for one more proposal of a member: its oldest goes that nobody voted for.
-    fn make_room_for(
+    pub(super) fn make_room_for(
         &mut self,
         tick: &mut Tick,
         proposer: NodeId,
@@ -338,96 +234,4 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Somebody asks this node to be ready for a manifest that it does not know. Only who has no
-    /// vote has a reason to ask for that.
-    pub(super) fn want_own_seat(&mut self, tick: &mut Tick, from: NodeId, hash: &ManifestHash) {
-        let seats = &mut self.membership.proposals.own_seats;
-        if self.rules.me.is_none() && seats.note(from, *hash, tick.steady) {
-            let hashes = vec![*hash];
-            let request = Request::Change(ChangeRequest::Manifests { hashes });
-            tick.effects.asks.push((from, request));
-        }
-    }
-
-    /// A manifest has come that may be one of an own seat.
-    fn take_own_seat(&mut self, hash: &ManifestHash, manifest: &Manifest) {
-        let is_own_seat = manifest.member(&self.me).is_some_and(Member::is_voter);
-        let is_wanted = self.membership.proposals.own_seats.wants(hash);
-        if is_wanted && is_own_seat && self.membership.chain.check_next(manifest).is_ok() {
-            self.membership.proposals.own_seats.fill(hash, manifest);
-        }
-    }
-
-    /// Takes manifests that were asked for: proposed ones, and those of epochs that are decided.
-    pub(super) fn take_manifests(&mut self, tick: &mut Tick, sent: Vec<SentManifest>) {
-        for sent in sent.into_iter().take(MANIFESTS) {
-            let Ok(manifest) = Manifest::parse(sent.manifest.as_bytes()) else {
-                continue;
-            };
-            let hash = manifest.hash();
-            self.prove(tick, &manifest);
-            self.take_own_seat(&hash, &manifest);
-            let Some(wanted) = self.membership.proposals.wanted.remove(&hash) else {
-                continue;
-            };
-            let event = manifest.epoch_event();
-            if let Err(error) = self.membership.chain.check_next(&manifest) {
-                tracing::warn!(manifest = %hash, %error, "a proposed manifest is not valid");
-                continue;
-            }
-            let federation = self.epochs.current().federation();
-            let handovers = handovers::proven(federation, &manifest, &sent.handovers);
-            let announcements = wanted.announcements.into_iter();
-            for (announced, proof) in announcements.filter(|(announced, _)| *announced == event) {
-                if self.make_room_for(tick, proof.signer(), &hash).is_err() {
-                    continue;
-                }
-                let row = self
-                    .membership
-                    .proposals
-                    .add(hash, manifest.clone(), handovers.clone());
-                tick.changes.proposals.push((hash, Some(row)));
-                let batch = proof.batch().cloned();
-                let is_new = self.add_candidate(tick, &announced, Some(proof), false);
-                if let Some(batch) = batch.filter(|_| is_new) {
-                    self.store_batch(tick, &batch);
-                }
-            }
-        }
-    }
-
-    /// Asks for manifests that announcements name and certificates of decided changes do.
-    pub(super) fn ask_for_manifests(&mut self, tick: &mut Tick) {
-        if self.membership.proposals.wanted.is_empty() || self.peers.connected.is_empty() {
-            return;
-        }
-        let connected: Vec<NodeId> = self.peers.connected.iter().copied().collect();
-        let mut by_node: BTreeMap<NodeId, Vec<ManifestHash>> = BTreeMap::new();
-        for (hash, wanted) in &mut self.membership.proposals.wanted {
-            if wanted.ask_at > tick.steady {
-                continue;
-            }
-            wanted.ask_at = tick.steady.after(ASK_AGAIN);
-            // who announced it serves it; and then everybody else
-            let signers = wanted.announcements.iter().map(|(_, proof)| proof.signer());
-            let mut whom: Vec<_> = signers.filter(|node| connected.contains(node)).collect();
-            whom.extend(&connected);
-            let at = wanted.times % whom.len();
-            wanted.times += 1;
-            if let Some(node) = whom.get(at) {
-                by_node.entry(*node).or_default().push(*hash);
-            }
-        }
-        for (node, hashes) in by_node {
-            let request = Request::Change(ChangeRequest::Manifests { hashes });
-            tick.effects.asks.push((node, request));
-        }
-    }
-}
-
-/// Whether a proposal is young enough to be approved: at most 5 minutes ahead of this node's clock,
-/// and not older than [`PROPOSAL_AGE`].
-pub(crate) fn is_timely_proposal(now: UnixMillis, event: &Event) -> bool {
-    untimely(event, now, PROPOSAL_AGE).is_none()
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ssid_protocol::id::{Epoch, ManifestHash, NodeId};
 
-use super::boundary::Close;
+use super::close::Close;
 use crate::engine::Engine;
 
 /// How far this node is on its way into the next epoch.
