@@ -60,7 +60,7 @@ pub(crate) async fn add(args: &AddArgs, context: &Context) -> Result<()> {
             weight: args.weight,
         }])
     };
-    let proposed = change(context, edits, Some(&args.reason), &args.how).await?;
+    let proposed = change(context, edits, Some(&args.given.reason), &args.given.how).await?;
     show(&proposed, context)?;
     invite_to(&proposed, &name, args.invite.as_deref(), context).await
 }
@@ -84,7 +84,7 @@ async fn invite_to(
 /// Proposes that a member leaves.
 pub(crate) async fn remove(args: &RemoveArgs, context: &Context) -> Result<()> {
     let edits = |draft: &Manifest| Ok(vec![Edit::Remove(member(draft, &args.node)?)]);
-    let proposed = change(context, edits, Some(&args.reason), &args.how).await?;
+    let proposed = change(context, edits, Some(&args.given.reason), &args.given.how).await?;
     show(&proposed, context)
 }
 
@@ -95,14 +95,21 @@ pub(crate) async fn suspend(args: &SuspendArgs, context: &Context) -> Result<()>
 
 async fn status(args: &NodeArgs, status: Status, context: &Context) -> Result<()> {
     let edits = |draft: &Manifest| Ok(vec![Edit::Status(member(draft, &args.node)?, status)]);
-    let proposed = change(context, edits, args.reason.as_deref(), &args.how).await?;
+    let proposed = change(
+        context,
+        edits,
+        args.given.reason.as_deref(),
+        &args.given.how,
+    )
+    .await?;
     show(&proposed, context)
 }
 
 /// Proposes that a member does something else.
 pub(crate) async fn role(args: &RoleArgs, context: &Context) -> Result<()> {
-    let edits = |draft: &Manifest| Ok(vec![Edit::Role(member(draft, &args.node)?, args.role)]);
-    let proposed = change(context, edits, args.reason.as_deref(), &args.how).await?;
+    let NodeArgs { node, given } = &args.node;
+    let edits = |draft: &Manifest| Ok(vec![Edit::Role(member(draft, node)?, args.role)]);
+    let proposed = change(context, edits, given.reason.as_deref(), &given.how).await?;
     show(&proposed, context)
 }
 
@@ -115,7 +122,7 @@ async fn replace(args: &ReplaceArgs, context: &Context) -> Result<()> {
             card: card.clone(),
         }])
     };
-    let proposed = change(context, edits, Some(&args.reason), &args.how).await?;
+    let proposed = change(context, edits, Some(&args.given.reason), &args.given.how).await?;
     show(&proposed, context)?;
     invite_to(&proposed, &name, args.invite.as_deref(), context).await
 }
@@ -139,7 +146,13 @@ async fn set(args: &SetArgs, context: &Context) -> Result<()> {
         edits.extend(args.auto_resolve.map(Edit::AutoResolve));
         Ok(edits)
     };
-    let proposed = change(context, edits, args.reason.as_deref(), &args.how).await?;
+    let proposed = change(
+        context,
+        edits,
+        args.given.reason.as_deref(),
+        &args.given.how,
+    )
+    .await?;
     show(&proposed, context)
 }
 

@@ -60,6 +60,26 @@ pub(crate) struct How {
     pub(super) by: Option<String>,
 }
 
+/// What has to be said why.
+#[derive(Debug, Args)]
+pub(crate) struct Given {
+    /// Why, for those who approve it and who read it later
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+/// What says itself what it is, unless there is more to say.
+#[derive(Debug, Args)]
+pub(crate) struct GivenOrWords {
+    /// Why [default: what changes, in words]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
 /// Propose that the node of a card becomes a member
 ///
 /// Its card is checked against its key; that the key is its organisation's, people say: compare it
@@ -81,11 +101,8 @@ pub(crate) struct AddArgs {
     /// What its vote weighs where votes weigh by trust, 1 to 100 [default: what the card says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(super) weight: Option<u64>,
-    /// Why, for those who approve it and who read it later
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) reason: String,
     #[command(flatten)]
-    pub(super) how: How,
+    pub(super) given: Given,
 }
 
 /// Propose that a member leaves
@@ -101,11 +118,8 @@ pub(crate) struct RemoveArgs {
     /// The member
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) node: String,
-    /// Why, for those who approve it and who read it later
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) reason: String,
     #[command(flatten)]
-    pub(super) how: How,
+    pub(super) given: Given,
 }
 
 /// Propose that a member does not vote for a while; it stays connected and verifies
@@ -125,11 +139,8 @@ pub(crate) struct NodeArgs {
     /// The member
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) node: String,
-    /// Why [default: what changes, in words]
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) reason: Option<String>,
     #[command(flatten)]
-    pub(super) how: How,
+    pub(super) given: GivenOrWords,
 }
 
 /// Propose that a member does something else
@@ -139,16 +150,10 @@ pub(crate) struct NodeArgs {
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RoleArgs {
-    /// The member
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(super) node: String,
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
     /// participant, observer or coordinator
     pub(super) role: Role,
-    /// Why [default: what changes, in words]
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) reason: Option<String>,
-    #[command(flatten)]
-    pub(super) how: How,
 }
 
 /// Propose what holds for a member, or rules of the federation
@@ -187,11 +192,8 @@ pub(super) struct SetArgs {
     /// Whether conflicts are settled automatically: true or false
     #[arg(long, value_name = "BOOL")]
     pub(super) auto_resolve: Option<bool>,
-    /// Why [default: what changes, in words]
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) reason: Option<String>,
     #[command(flatten)]
-    pub(super) how: How,
+    pub(super) given: GivenOrWords,
 }
 
 /// Propose that another key takes the place of a member's lost one, for good
@@ -215,9 +217,6 @@ pub(super) struct ReplaceArgs {
     /// The old key is lost and cannot sign that it is replaced
     #[arg(long, required = true)]
     pub(super) lost: bool,
-    /// Why, for those who approve it and who read it later
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) reason: String,
     #[command(flatten)]
-    pub(super) how: How,
+    pub(super) given: Given,
 }
