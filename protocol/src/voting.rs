@@ -150,7 +150,8 @@ pub enum Output {
         /// The choice that is decided.
         choice: Choice,
     },
-    /// The current round failed and the next is an operator's (rule 5).
+    /// The current round failed, or is left for a later one, and the next is an operator's (rule 5).
+    /// Comes before this node has any part in an operator's round.
     Conflict(Round),
     /// Several candidates that do not agree are known and none is preferred: people are asked (rule
     /// 1).

@@ -1,10 +1,11 @@
 //! Coming back: what the journal and the database say about where this node was (SPEC §7 State).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ssid_protocol::batch::{Statements, VerifiedBatch};
 use ssid_protocol::event::FEDERATION_EPOCH;
-use ssid_storage::{JournalRecord, StorageError};
+use ssid_storage::{ConflictRow, JournalRecord, StorageError};
 
 use super::clock::Now;
 use super::engine::{Engine, EngineParts, Tick};
@@ -96,7 +97,7 @@ impl Engine {
         // what all this wants said goes out with a first tick, like anything else: disk, then effects
         let mut first = engine.recovered.take().unwrap_or_else(|| Tick::new(now));
         engine.note_known(&mut first);
-        engine.end_stale_conflicts(&mut first)?;
+        engine.settle_conflicts(&mut first)?;
         engine.begin_reading(&mut first);
         engine.recovered = Some(first);
         let effects = engine.tick(now, Vec::new());
@@ -104,16 +105,23 @@ impl Engine {
     }
 
     /// Rows of conflicts end whose subjects are not open: what is in conflict again later gets its
-    /// row again.
-    fn end_stale_conflicts(&self, tick: &mut Tick) -> Result<(), StorageError> {
-        let rows = self
-            .store
-            .conflicts()?
-            .into_iter()
-            .map(|(subject, _)| subject);
-        tick.changes
-            .conflicts_ended
-            .extend(rows.filter(|subject| !self.open.contains_key(subject)));
+    /// row again. What is in conflict and has none gets one: the votes that led there may have
+    /// reached the disk without it.
+    fn settle_conflicts(&self, tick: &mut Tick) -> Result<(), StorageError> {
+        let rows: BTreeSet<_> = (self.store.conflicts()?.into_iter())
+            .map(|(subject, _)| subject)
+            .collect();
+        let (held, stale): (BTreeSet<_>, BTreeSet<_>) =
+            (rows.into_iter()).partition(|subject| self.open.contains_key(subject));
+        tick.changes.conflicts_ended.extend(stale);
+        for (subject, open) in &self.open {
+            if self.is_in_conflict(open) && !held.contains(subject) {
+                let (since, round) = (tick.now, open.machine.round());
+                tick.changes
+                    .conflicts
+                    .push((*subject, ConflictRow { since, round }));
+            }
+        }
         Ok(())
     }
 

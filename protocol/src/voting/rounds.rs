@@ -151,10 +151,17 @@ impl Instance {
         false
     }
 
-    /// Moves to a later round. Its propose timer starts at once if it is automatic.
+    /// Moves to a later round. Its propose timer starts at once if it is automatic. In any other
+    /// people choose: whoever comes to one without having failed before, by others' votes or an
+    /// operator's choice that was made already, tells of the conflict now.
     pub(super) fn enter(&mut self, round: Round, rules: Rules, out: &mut Vec<Output>) {
+        let is_automatic = rules.is_automatic(round);
+        if !is_automatic && !self.rounds.values().any(|state| state.conflict_told) {
+            self.current_mut().conflict_told = true;
+            out.push(Output::Conflict(self.round()));
+        }
         self.set_round(round);
-        if rules.is_automatic(round) {
+        if is_automatic {
             self.schedule(Step::Propose, out);
         }
     }

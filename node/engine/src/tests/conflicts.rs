@@ -75,7 +75,7 @@ fn a_conflict_that_comes_with_its_certificate_leaves_no_row() {
 }
 
 #[test]
-fn a_start_ends_the_conflicts_of_what_is_not_open() {
+fn a_start_ends_the_conflicts_of_what_is_not_open_and_writes_those_that_are() {
     let (mut net, _, subject) = decided_behind_the_back_of_node_3();
     let row = ConflictRow {
         since: net.now,
@@ -114,6 +114,24 @@ fn a_start_ends_the_conflicts_of_what_is_not_open() {
         2,
         "of what is certified no row is written at all"
     );
+    net.stop(0);
+    net.start(0);
+    assert_eq!(rows(&net, 0), [open]);
+    // in an operator's round: a row that a crash kept from the disk
+    let operation = Operation {
+        kind: NoteKind::Stand,
+        subject: open,
+        choice: a.choice(),
+    };
+    net.settle();
+    net.command(0, Command::Operate(operation, Decider::default()));
+    (net.engine_mut(0).record)
+        .write(Changes {
+            conflicts_ended: vec![open],
+            ..Changes::default()
+        })
+        .unwrap();
+    assert_eq!(rows(&net, 0), []);
     net.stop(0);
     net.start(0);
     assert_eq!(rows(&net, 0), [open]);
