@@ -1,6 +1,7 @@
 //! Whole elections among pure instances: a table of rounds, then the same under every order of
 //! delivery.
 
+mod conflicts;
 mod inheriting;
 
 use proptest::prelude::*;
@@ -148,6 +149,13 @@ fn event(commit: &str) -> Event {
     }
 }
 
+/// The registries of nodes 0 and 1 hold `a`, those of 2 and 3 `b`.
+fn announce_two_to_two(net: &mut Net, a: &Event, b: &Event) {
+    [(a, 0), (a, 1), (b, 2), (b, 3)]
+        .iter()
+        .for_each(|(event, node)| net.announce(event, *node, &[]));
+}
+
 #[test]
 fn all_observe_the_same_and_decide_in_round_0() {
     let mut net = Net::new(4, None);
@@ -204,88 +212,11 @@ fn three_to_one_certifies_the_majority_and_the_fourth_precommits_it() {
 }
 
 #[test]
-fn two_to_two_is_a_conflict_that_operators_resolve() {
-    let mut net = Net::new(4, None);
-    let (a, b) = (event("aaaaaaa"), event("bbbbbbb"));
-    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)]
-        .iter()
-        .for_each(|(event, node)| net.announce(event, *node, &[]));
-    net.settle();
-    net.fire_timers();
-    net.settle();
-    assert_eq!(net.decisions(), vec![None; 4]);
-    assert!(net.nodes.iter().all(Instance::in_conflict));
-    for node in 0..3 {
-        assert!(net.nodes[node].may_choose(&net.voters, net.rules[node]));
-        net.input(node, Input::Choose(b.choice()));
-        net.settle();
-    }
-    assert_eq!(
-        net.decisions(),
-        vec![Some(b.choice()); 4],
-        "a quorum of operators decides for all"
-    );
-    assert_eq!(net.nodes[3].decided().unwrap().0, Round(1));
-}
-
-/// Node 3 of a 2–2 conflict: which rounds it told of, and in which it is.
-fn told_by_node_3(net: &Net) -> (Vec<Round>, Round) {
-    let told = (net.seen.iter()).filter_map(|(node, output)| match output {
-        Output::Conflict(round) if *node == 3 => Some(*round),
-        _ => None,
-    });
-    (told.collect(), net.nodes[3].round())
-}
-
-#[test]
-fn a_conflict_is_told_by_who_joins_the_others_in_an_operators_round() {
-    let mut net = Net::new(4, None);
-    let (a, b) = (event("aaaaaaa"), event("bbbbbbb"));
-    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)]
-        .iter()
-        .for_each(|(event, node)| net.announce(event, *node, &[]));
-    // node 3 hears of nothing while round 0 fails
-    let settle_without_3 = |net: &mut Net| {
-        while !net.in_flight.is_empty() {
-            let (to, input) = net.in_flight.remove(0);
-            if to != 3 {
-                net.input(to, input);
-            }
-        }
-    };
-    settle_without_3(&mut net);
-    net.fire_timers();
-    settle_without_3(&mut net);
-    assert_eq!(told_by_node_3(&net), (vec![], Round(0)));
-    for node in 0..2 {
-        net.input(node, Input::Choose(b.choice()));
-        net.settle();
-    }
-    assert_eq!(told_by_node_3(&net), (vec![Round(0)], Round(1)));
-}
-
-#[test]
-fn a_conflict_is_told_by_whom_an_earlier_choice_carries_on() {
-    let mut net = Net::new(4, None);
-    let (a, b) = (event("aaaaaaa"), event("bbbbbbb"));
-    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)]
-        .iter()
-        .for_each(|(event, node)| net.announce(event, *node, &[]));
-    net.input(3, Input::Choose(b.choice()));
-    net.settle();
-    net.fire_timers();
-    net.settle();
-    assert_eq!(told_by_node_3(&net), (vec![Round(0)], Round(1)));
-}
-
-#[test]
 fn two_to_two_with_automatic_rounds_takes_the_earliest() {
     let mut net = Net::new(4, Some(TieBreak::TimestampPriority));
     let (mut a, b) = (event("aaaaaaa"), event("bbbbbbb"));
     a.timestamp = "2025-10-13T20:00:00Z".into();
-    [(&a, 0), (&a, 1), (&b, 2), (&b, 3)]
-        .iter()
-        .for_each(|(event, node)| net.announce(event, *node, &[]));
+    announce_two_to_two(&mut net, &a, &b);
     net.settle();
     net.fire_timers();
     net.settle();
