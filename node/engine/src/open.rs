@@ -41,6 +41,23 @@ impl Held {
         self.round == Round::ZERO && self.phase == Phase::Prevote
     }
 
+    /// What the machine is told of it.
+    pub(super) fn input(&self) -> Input {
+        let Self {
+            voter,
+            round,
+            phase,
+            ballot,
+            ..
+        } = *self;
+        Input::Vote {
+            voter,
+            round,
+            phase,
+            ballot,
+        }
+    }
+
     /// What was said, on a subject of an epoch.
     pub(super) fn statement(&self, epoch: Epoch, subject: SubjectId) -> Statement {
         let Self {

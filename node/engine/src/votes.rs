@@ -171,13 +171,8 @@ impl Engine {
         let Some(open) = self.open.get_mut(&subject) else {
             return false;
         };
-        let Held {
-            voter,
-            round,
-            phase,
-            ballot,
-            ..
-        } = vote;
+        let (voter, round, phase, ballot) = (vote.voter, vote.round, vote.phase, vote.ballot);
+        let input = vote.input();
         let held = |open: &Open| {
             open.machine
                 .tally(round, phase)
@@ -188,16 +183,7 @@ impl Engine {
         }
         // held before the machine sees it: its outputs look for the proof
         open.held.push(vote);
-        self.apply(
-            tick,
-            subject,
-            Input::Vote {
-                voter,
-                round,
-                phase,
-                ballot,
-            },
-        );
+        self.apply(tick, subject, input);
         let Some(open) = self.open.get_mut(&subject) else {
             return true;
         };

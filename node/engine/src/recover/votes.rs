@@ -182,27 +182,14 @@ impl Engine {
     }
 
     fn count_kept_votes(&mut self, tick: &mut Tick) {
-        let kept: Vec<_> = self
-            .open
-            .iter()
-            .flat_map(|(subject, open)| {
-                open.held
-                    .iter()
-                    .map(|v| (*subject, v.voter, v.round, v.phase, v.ballot))
-            })
-            .filter(|(_, voter, ..)| Some(*voter) != self.rules.me)
+        let me = self.rules.me;
+        let kept: Vec<_> = (self.open.iter())
+            .flat_map(|(subject, open)| open.held.iter().map(|vote| (*subject, vote)))
+            .filter(|(_, vote)| Some(vote.voter) != me)
+            .map(|(subject, vote)| (subject, vote.input()))
             .collect();
-        for (subject, voter, round, phase, ballot) in kept {
-            self.apply(
-                tick,
-                subject,
-                Input::Vote {
-                    voter,
-                    round,
-                    phase,
-                    ballot,
-                },
-            );
+        for (subject, input) in kept {
+            self.apply(tick, subject, input);
         }
     }
 
