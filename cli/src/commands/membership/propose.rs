@@ -45,8 +45,8 @@ async fn from(file: Option<&Path>, how: &How, context: &Context) -> Result<()> {
     let named = |e| CliError::usage(format!("{}: {e}", file.display()));
     let manifest = Manifest::parse(&bytes).map_err(named)?;
     let client = context.client()?;
-    let proposed = post(&client, &manifest, how).await?;
-    show(&proposed, context)
+    post(&client, &manifest, how, context).await?;
+    Ok(())
 }
 
 /// Proposes that the node of a card becomes a member.
@@ -61,7 +61,6 @@ pub(crate) async fn add(args: &AddArgs, context: &Context) -> Result<()> {
         }])
     };
     let proposed = change(context, edits, Some(&args.given.reason), &args.given.how).await?;
-    show(&proposed, context)?;
     invite_to(&proposed, &name, args.invite.as_deref(), context).await
 }
 
@@ -84,8 +83,8 @@ async fn invite_to(
 /// Proposes that a member leaves.
 pub(crate) async fn remove(args: &RemoveArgs, context: &Context) -> Result<()> {
     let edits = |draft: &Manifest| Ok(vec![Edit::Remove(member(draft, &args.node)?)]);
-    let proposed = change(context, edits, Some(&args.given.reason), &args.given.how).await?;
-    show(&proposed, context)
+    change(context, edits, Some(&args.given.reason), &args.given.how).await?;
+    Ok(())
 }
 
 /// Proposes that a member does not vote.
@@ -95,22 +94,17 @@ pub(crate) async fn suspend(args: &SuspendArgs, context: &Context) -> Result<()>
 
 async fn status(args: &NodeArgs, status: Status, context: &Context) -> Result<()> {
     let edits = |draft: &Manifest| Ok(vec![Edit::Status(member(draft, &args.node)?, status)]);
-    let proposed = change(
-        context,
-        edits,
-        args.given.reason.as_deref(),
-        &args.given.how,
-    )
-    .await?;
-    show(&proposed, context)
+    let (reason, how) = (args.given.reason.as_deref(), &args.given.how);
+    change(context, edits, reason, how).await?;
+    Ok(())
 }
 
 /// Proposes that a member does something else.
 pub(crate) async fn role(args: &RoleArgs, context: &Context) -> Result<()> {
     let NodeArgs { node, given } = &args.node;
     let edits = |draft: &Manifest| Ok(vec![Edit::Role(member(draft, node)?, args.role)]);
-    let proposed = change(context, edits, given.reason.as_deref(), &given.how).await?;
-    show(&proposed, context)
+    change(context, edits, given.reason.as_deref(), &given.how).await?;
+    Ok(())
 }
 
 async fn replace(args: &ReplaceArgs, context: &Context) -> Result<()> {
@@ -123,7 +117,6 @@ async fn replace(args: &ReplaceArgs, context: &Context) -> Result<()> {
         }])
     };
     let proposed = change(context, edits, Some(&args.given.reason), &args.given.how).await?;
-    show(&proposed, context)?;
     invite_to(&proposed, &name, args.invite.as_deref(), context).await
 }
 
@@ -146,14 +139,9 @@ async fn set(args: &SetArgs, context: &Context) -> Result<()> {
         edits.extend(args.auto_resolve.map(Edit::AutoResolve));
         Ok(edits)
     };
-    let proposed = change(
-        context,
-        edits,
-        args.given.reason.as_deref(),
-        &args.given.how,
-    )
-    .await?;
-    show(&proposed, context)
+    let (reason, how) = (args.given.reason.as_deref(), &args.given.how);
+    change(context, edits, reason, how).await?;
+    Ok(())
 }
 
 fn member(draft: &Manifest, name: &str) -> Result<NodeId, CliError> {
@@ -161,7 +149,7 @@ fn member(draft: &Manifest, name: &str) -> Result<NodeId, CliError> {
     Ok(draft.members[place].node_id)
 }
 
-/// Proposes today's draft with these changes.
+/// Proposes today's draft with these changes, and shows what follows from them.
 async fn change(
     context: &Context,
     edits: impl FnOnce(&Manifest) -> Result<Vec<Edit>, CliError>,
@@ -177,7 +165,7 @@ async fn change(
     if let Some(change) = &mut next.change {
         reason.unwrap_or(&words).clone_into(&mut change.reason);
     }
-    post(&client, &next, how).await
+    post(&client, &next, how, context).await
 }
 
 fn refused(error: &EditError) -> CliError {
@@ -188,16 +176,19 @@ fn refused(error: &EditError) -> CliError {
     CliError::new(code, error)
 }
 
-async fn post(client: &Client, manifest: &Manifest, how: &How) -> Result<ProposedView> {
+/// Proposes a manifest, and shows what follows from it.
+async fn post(
+    client: &Client,
+    manifest: &Manifest,
+    how: &How,
+    context: &Context,
+) -> Result<ProposedView> {
     let body: Value = serde_json::from_str(&manifest.to_json().to_jcs())?;
     let mut query = vec![("dry_run", how.dry_run.to_string())];
     query.extend(how.by.clone().map(|by| ("by", by)));
     let path = ["v1", "membership", "proposals"];
-    client.post_json(&path, &query, &body).await
-}
-
-fn show(proposed: &ProposedView, context: &Context) -> Result<()> {
+    let proposed = client.post_json(&path, &query, &body).await?;
     let out = context.out;
-    out.show(proposed, |proposed| said(proposed, out))?;
-    Ok(())
+    out.show(&proposed, |proposed| said(proposed, out))?;
+    Ok(proposed)
 }
